@@ -1,0 +1,31 @@
+"""Settings of the whole suite: how hard hypothesis searches, and ``@pytest.mark.needs`` (see ``tests.capabilities``)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.capabilities import CAPABILITIES, has_capability, in_ci, needs
+
+# No deadlines: a law that touches a disk takes as long as the disk does. CI tries the same examples every time, so that a change
+# fails for what it changed; new examples are found at a desk and at night.
+_COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", _COMMON, max_examples=50)
+settings.register_profile("ci", _COMMON, max_examples=100, derandomize=True, print_blob=True)
+settings.register_profile("nightly", _COMMON, max_examples=2_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if in_ci() else "dev"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs(*capabilities): skip without them, fail where CI=true")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if name not in CAPABILITIES:
+                pytest.fail(f"no such capability: {name!r}; there are {sorted(CAPABILITIES)}", pytrace=False)
+            needs(has_capability(name), name)
