@@ -1,0 +1,161 @@
+"""A record: something that happened, signed, in one hash-chained log per repository (``docs/format.md``, Record).
+
+The order of history is ``seq``. ``time_ns`` is the keeper's UTC clock as it was read, never bent to be monotonic. Text inside a record is a
+code with parameters, never a sentence. Readers skip kinds they do not know; nobody ever rewrites or removes a record.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import msgspec
+from blake3 import blake3
+from msgspec import Struct
+
+from lastro.domain.ids import RecordId
+
+SIGNATURE_CONTEXT: Final = b"lastro-record-0"
+"""Prefix of what the repository's Ed25519 key signs: this, then the record id."""
+
+CLOCK_JUMP_NS: Final = 5 * 60 * 1_000_000_000
+"""A wall clock that moved this much more or less than the monotonic clock, since the record before, is marked as having jumped."""
+
+
+class RecordKind(StrEnum):
+    """The kinds this version writes."""
+
+    REPOSITORY = "repository"
+    """Record 0: which repository this is, and the public half of its signing key."""
+    KEY = "key"
+    """A key slot was added or removed."""
+    SERVER = "server"
+    """A server was added, renamed, or its node has a new device id or address."""
+    SNAPSHOT = "snapshot"
+    APPLY = "apply"
+
+
+class Actor(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who did it. ``kind``: ``human``, ``keeper``, ``run``. Fields stand in canonical (sorted) order."""
+
+    kind: str
+    name: str = ""
+    uid: int | None = None
+
+
+class RecordTarget(Struct, frozen=True, kw_only=True):
+    """A target as it stands in a record; ``path`` is raw bytes."""
+
+    kind: str
+    path: bytes
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One record, as its canonical msgpack says. The fields stand in the canonical order: sorted by name."""
+
+    actor: Actor
+    body: msgspec.Raw
+    """Canonical msgpack of one of the body types below, by ``kind``."""
+    clock_jump: bool
+    kind: str
+    number: int
+    """Counts the records of this kind, from 1: what people type, as in ``snap-118``. It stands here, and is not counted again by readers,
+    so that a record which cannot be read any more shifts no name."""
+    previous: bytes
+    """The id of the record with ``seq - 1``; 32 zero bytes in record 0."""
+    seq: int
+    server: str
+    """A ``ServerId``, or empty when the record is of no server."""
+    target: RecordTarget | None
+    time_ns: int
+    v: int = 0
+
+
+class RepositoryBody(Struct, frozen=True, kw_only=True):
+    """Body of record 0."""
+
+    public_key: bytes
+    """Ed25519, 32 raw bytes."""
+    repository: str
+    """The repository's id, 32 hex digits."""
+
+
+class KeyBody(Struct, frozen=True, kw_only=True):
+    """Body of a ``key`` record. ``change``: ``added`` or ``removed``."""
+
+    change: str
+    kind: str
+    slot: str
+
+
+class ServerBody(Struct, frozen=True, kw_only=True):
+    """Body of a ``server`` record: what is true of the server from now on."""
+
+    address: str
+    certificate: bytes
+    """DER of the node's pinned certificate; empty for a server without a node."""
+    device: str
+    name: str
+
+
+class ApplyBody(Struct, frozen=True, kw_only=True):
+    """Body of an ``apply`` record: what changed a destination, as the pair of snapshots around it.
+
+    ``before`` and ``after`` are the ``seq`` of snapshot records (``None`` when nothing could be captured). ``of`` names the apply that
+    this one undoes.
+    """
+
+    after: int | None
+    before: int | None
+    change_digest: bytes
+    destination: bytes
+    """Absolute path of the destination directory on the record's server."""
+    kind: str
+    """``restore`` or ``undo``."""
+    of: int | None
+    outcome: str
+    """``applied``, ``partial``, ``conflict``, ``rolled_back``."""
+    paths: list[bytes]
+    """The touched paths, relative to ``destination``."""
+    warnings: list[list[bytes]]
+
+
+def encode_record(record: Record) -> bytes:
+    """The canonical bytes of a record."""
+    return msgspec.msgpack.encode(record)
+
+
+def decode_record(raw: bytes) -> Record:
+    """The inverse of ``encode_record``. Unknown fields are ignored.
+
+    Raises:
+        msgspec.DecodeError: these are not the bytes of a record.
+    """
+    return _DECODER.decode(raw)
+
+
+def record_id(raw: bytes) -> RecordId:
+    """The id of the record with these canonical bytes."""
+    return RecordId(blake3(raw).digest())
+
+
+def encode_body(body: Struct) -> msgspec.Raw:
+    """A body as it stands inside its record."""
+    return msgspec.Raw(msgspec.msgpack.encode(body))
+
+
+Body = TypeVar("Body", bound=Struct)
+
+
+def decode_body(record: Record, kind: type[Body]) -> Body:
+    """The body of ``record`` as the type that belongs to its kind. Unknown fields are ignored.
+
+    Raises:
+        msgspec.DecodeError: it is no such body.
+    """
+    return msgspec.msgpack.decode(record.body, type=kind)
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(Record)
+
+NO_RECORD: Final = RecordId(bytes(32))
