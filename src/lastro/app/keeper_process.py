@@ -1,0 +1,180 @@
+"""The keeper as a process: repository, links to nodes, HTTP on ``keeper.sock``, offered sources on ``source.sock``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from msgspec import Struct
+
+from lastro.app.event_feed import EventFeed
+from lastro.app.events import Event
+from lastro.app.home import make_home
+from lastro.app.links import KeeperLinks
+from lastro.app.places import Places
+from lastro.app.services import Services
+from lastro.app.signals import Emit, stop_signals, tell
+from lastro.app.wiring import keeper_actor, open_services, serve_http
+from lastro.domain.clock import SystemClock
+from lastro.domain.progress import Progress
+from lastro.errors import ConfigError
+from lastro.keeper.connection import KeeperLoop
+from lastro.keeper.node_source import NodeSource, accept_sources
+from lastro.messages import N_
+from lastro.protocol.messages import Hello
+from lastro.transport.connection import PeerCredentials
+from lastro.transport.identity import load_or_make_identity
+from lastro.transport.unix import bind_owner_only, remove_socket
+
+_PROGRESS_EVERY_S = 1.0
+
+
+def serve_keeper(places: Places, *, emit: Emit) -> int:
+    """Run the keeper until SIGINT or SIGTERM.
+
+    Raises:
+        NoRepositoryError: there is no repository yet.
+        LockedError: a keeper of this home runs already.
+    """
+    with stop_signals() as stop, keeper(places, emit=emit) as running:
+        tell(emit, "listening", what="keeper", address=places.keeper_socket)
+        running.links.start()
+        while not stop.wait(1):
+            pass
+    tell(emit, "stopped", what="keeper")
+    return 0
+
+
+class RunningKeeper(Struct, frozen=True, kw_only=True):
+    """A keeper in this process."""
+
+    services: Services
+    links: KeeperLinks
+
+
+@contextmanager
+def keeper(
+    places: Places, *, emit: Emit, prepare: Callable[[Services], None] = lambda _: None
+) -> Iterator[RunningKeeper]:
+    """A keeper while the context lasts: repository, links to nodes (to be started), HTTP on its socket, offered sources on the other.
+
+    ``prepare`` runs once the repository is open and before any server is connected.
+    """
+    feed = EventFeed()
+    feed.subscribe(emit)
+    with ExitStack() as stack:
+        services = stack.enter_context(
+            open_services(
+                places,
+                writable=True,
+                actor=keeper_actor(),
+                clock=SystemClock(),
+                publish=feed.publish,
+                report=_throttled(feed.publish),
+            )
+        )
+        feed.attach(services)
+        _tell_damage(services, emit)
+        identity = load_or_make_identity(f"{places.secrets}/keeper.pem")
+        make_home(places, instance=identity.device)
+        _make_private(places.socket_directory)
+        prepare(services)
+        loop = stack.enter_context(KeeperLoop())
+        links = KeeperLinks(services, loop, identity, feed.publish)
+        services = replace(services, links=links)
+        _serve_sources(stack, places, services, loop)
+        _serve_operations(stack, places, services, feed, loop)
+        stack.callback(links.close)
+        yield RunningKeeper(services=services, links=links)
+
+
+def _tell_damage(services: Services, emit: Emit) -> None:
+    objects = ", ".join(sorted({item.object for item in services.repository.damage()}))
+    if objects:
+        tell(
+            emit,
+            "problem",
+            msgid=N_("The repository is damaged in {objects}."),
+            hint=N_(
+                "'lastro repo check --read-data' says what that concerns. What can be read stays in use."
+            ),
+            parameters={"objects": objects},
+        )
+
+
+def _make_private(directory: str) -> None:
+    """Make a directory for sockets, 0700, or make sure that the one that is there is ours alone: it may lie where others can write.
+
+    Raises:
+        ConfigError: it belongs to somebody else, or others can enter it.
+    """
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    status = os.lstat(directory)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise ConfigError(
+            N_("The directory {path} is not yours alone, so no socket is put there."),
+            hint=N_("Remove it, or make it yours with mode 0700."),
+            path=directory,
+        )
+
+
+def _serve_sources(stack: ExitStack, places: Places, services: Services, loop: KeeperLoop) -> None:
+    """Processes of this user (and root) may offer sources; each stays in ``services.offers`` while its process wants."""
+    listener = bind_owner_only(places.source_socket)
+    stack.callback(remove_socket, places.source_socket)
+
+    def take(source: NodeSource, _: PeerCredentials, hello: Hello) -> None:
+        with services.offers.offering(source, hello.node_id):
+            source.wait_ended()
+
+    offered = accept_sources(loop, listener, take, admit=lambda credentials: credentials.uid in _admitted())
+    stack.callback(offered.close)
+
+
+def _serve_operations(
+    stack: ExitStack, places: Places, services: Services, feed: EventFeed, loop: KeeperLoop
+) -> None:
+    listener = bind_owner_only(places.keeper_socket)
+    stack.callback(remove_socket, places.keeper_socket)
+
+    async def begin() -> tuple[asyncio.Event, asyncio.Task[None]]:
+        stop = asyncio.Event()
+        serving = serve_http()([listener], services=services, feed=feed, stop=stop, admitted=_admitted())
+        return stop, asyncio.get_running_loop().create_task(serving)
+
+    stop, task = loop.call(begin())
+
+    async def end() -> None:
+        stop.set()
+        await task
+
+    stack.callback(lambda: loop.call(end()))
+
+
+def _admitted() -> frozenset[int]:
+    return frozenset({0, os.geteuid()})
+
+
+def _throttled(publish: Callable[[Event], None]) -> Callable[[Progress], None]:
+    """Progress as events, at most one a second: it is latest-only."""
+    last = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_EVERY_S:
+            last = now
+            parameters = {
+                "phase": progress.phase,
+                "files": progress.files,
+                "bytes": progress.bytes,
+                "path": progress.path,
+            }
+            publish(Event(kind="progress", time_ns=time.time_ns(), parameters=parameters))
+
+    return report

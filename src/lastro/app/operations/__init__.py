@@ -1,0 +1,1 @@
+"""The operations, by group. Each module ends with its ``OPERATIONS``."""

@@ -1,0 +1,219 @@
+"""``diff``: what differs between two states. Comparing with the present takes a snapshot of it first, so both sides are recorded."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+import msgspec
+
+from lastro.app.desk import Desk
+from lastro.app.operation import Effect, Operation, Place
+from lastro.app.operations.capture import capture_here
+from lastro.app.operations.history import Standing, locate, stand
+from lastro.app.requests import (
+    CaptureReply,
+    CaptureServer,
+    Compare,
+    Diff,
+    Difference,
+    FileDifference,
+    SideOfDiff,
+    Where,
+    WhereReply,
+)
+from lastro.app.services import Services
+from lastro.domain.changes import Change
+from lastro.domain.entry import Entry, EntryType
+from lastro.domain.ids import LOCAL
+from lastro.domain.paths import join
+from lastro.domain.reference import AtId, AtNow, Reference
+from lastro.errors import NotFoundError
+from lastro.messages import N_
+from lastro.store.content import read_content
+from lastro.store.tree import TreeEntry, decode_tree_entry, diff, lookup
+
+TEXT_LIMIT = 1024 * 1024
+"""Bytes; larger files are compared, but not line by line."""
+
+_WORK_LIMIT = 100_000_000
+"""Lines that only one side has, times all lines: what comparing line by line may cost, about a second of the keeper's time."""
+
+
+def difference(desk: Desk, request: Diff) -> Difference:
+    """Compare two states; without a second one, a recorded state with the present."""
+    before = request.before
+    if request.after is None and before.at is None:
+        before = _pinned(
+            before, _where(desk, before).snapshot
+        )  # what stands now, before the present is captured
+    before = _recorded(desk, before)
+    after = _recorded(desk, request.after or msgspec.structs.replace(request.before, at=AtNow()))
+    reply = desk.caller.call("compare", Compare(before=before, after=after, names=request.names))
+    assert isinstance(reply, Difference)
+    live = request.after is None or isinstance(request.after.at, AtNow)
+    return (
+        msgspec.structs.replace(reply, after=msgspec.structs.replace(reply.after, live=True))
+        if live
+        else reply
+    )
+
+
+def _recorded(desk: Desk, reference: Reference) -> Reference:
+    """The reference itself, or for the live state the snapshot of it that is taken now."""
+    if not isinstance(reference.at, AtNow):
+        return reference
+    if reference.server == LOCAL:
+        absolute = reference.path if reference.path.startswith("/") else _where(desk, reference).path
+        return _pinned(reference, capture_here(desk, absolute).snapshot)
+    reply = desk.caller.call("capture.server", CaptureServer(server=reference.server, path=reference.path))
+    assert isinstance(reply, CaptureReply)
+    return _pinned(reference, max(captured.snapshot for captured in reply.snapshots))
+
+
+def _pinned(reference: Reference, snapshot: int) -> Reference:
+    return (
+        msgspec.structs.replace(reference, at=AtId("snap", snapshot, before=False)) if snapshot else reference
+    )
+
+
+def _where(desk: Desk, reference: Reference) -> WhereReply:
+    reply = desk.caller.call("where", Where(reference=reference))
+    assert isinstance(reply, WhereReply)
+    return reply
+
+
+def compare(services: Services, request: Compare) -> Difference:
+    """What differs between two recorded states, each path relative to what was asked."""
+    before, after = _side(services, request.before), _side(services, request.after)
+    if before[1] is None and after[1] is None:
+        stand(services, request.before, last=False)  # raises what there is to say
+    changes = diff(services.repository, before[1], after[1])
+    files = tuple(
+        _file_difference(services, change, before, after, names=request.names) for change in changes
+    )
+    return Difference(before=before[0], after=after[0], files=files)
+
+
+def _side(
+    services: Services, reference: Reference
+) -> tuple[SideOfDiff, TreeEntry | None, TreeEntry | None, str]:
+    """A side, the tree entry that stands there (``None``: nothing does), the root of its tree, and its path in that."""
+    try:
+        standing: Standing = stand(services, reference, last=False)
+    except NotFoundError:
+        located = locate(services, reference)
+        snapshot = services.timeline.snapshot_at(located.target, services.timeline.bound(reference.at))
+        side = SideOfDiff(
+            server=located.server.name,
+            path=located.absolute,
+            snapshot=snapshot.number if snapshot else 0,
+            time_ns=snapshot.time_ns if snapshot else 0,
+        )
+        return side, None, None, located.path
+    snapshot = standing.snapshot
+    side = SideOfDiff(
+        server=standing.located.server.name,
+        path=standing.located.absolute,
+        snapshot=snapshot.number,
+        time_ns=snapshot.time_ns,
+    )
+    return side, standing.entry, decode_tree_entry(snapshot.root), standing.located.path
+
+
+def _file_difference(
+    services: Services,
+    change: Change,
+    before: tuple[SideOfDiff, TreeEntry | None, TreeEntry | None, str],
+    after: tuple[SideOfDiff, TreeEntry | None, TreeEntry | None, str],
+    *,
+    names: bool,
+) -> FileDifference:
+    patch, binary = "", False
+    if not names and _content_differs(change):
+        old = _text(services, change.before, before)
+        new = _text(services, change.after, after)
+        if old is None or new is None or _is_long_work(old, new):
+            binary = True
+        else:
+            patch = "".join(_unified(old, new))
+    return FileDifference(
+        path=change.path,
+        kind=change.kind.value,
+        fields=change.fields,
+        before=change.before,
+        after=change.after,
+        patch=patch,
+        binary=binary,
+    )
+
+
+def _content_differs(change: Change) -> bool:
+    sides = [
+        entry for entry in (change.before, change.after) if entry is not None and entry.type is EntryType.FILE
+    ]
+    return bool(sides) and (len(sides) == 1 or sides[0].digest != sides[1].digest)
+
+
+def _text(
+    services: Services, entry: Entry | None, side: tuple[SideOfDiff, TreeEntry | None, TreeEntry | None, str]
+) -> list[str] | None:
+    """The lines of one side; none for what is not there or no file; ``None`` for what is not text, too long, or was never read."""
+    if entry is None or entry.type is not EntryType.FILE:
+        return []
+    if entry.size > TEXT_LIMIT or entry.digest is None or side[2] is None:
+        return None
+    tree_entry = lookup(services.repository, side[2], join(side[3], entry.path))
+    if tree_entry is None:
+        return None
+    content = bytearray(entry.size)
+    for offset, data in read_content(services.repository, tree_entry):
+        content[offset : offset + len(data)] = data
+    if b"\0" in content:
+        return None
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    # By hand: str.splitlines also splits at form feeds and other characters that do not end a line of a file.
+    return [f"{line}\n" for line in text.split("\n")[:-1]] + (
+        [text.rpartition("\n")[2]] if not text.endswith("\n") and text else []
+    )
+
+
+def _is_long_work(old: list[str], new: list[str]) -> bool:
+    known_old, known_new = set(old), set(new)
+    alone = sum(line not in known_new for line in old) + sum(line not in known_old for line in new)
+    return alone * (len(old) + len(new)) > _WORK_LIMIT
+
+
+def _unified(old: list[str], new: list[str]) -> Iterator[str]:
+    """The hunks of a unified diff, without file headers; a last line without newline says so."""
+    for line in list(difflib.unified_diff(old, new))[2:]:
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+OPERATIONS = (
+    Operation(
+        name="diff",
+        request=Diff,
+        reply=Difference,
+        effect=Effect.READ,
+        place=Place.CALLER,
+        run=difference,
+        summary=N_("What differs between two states, or between a recorded state and now."),
+        details=N_(
+            "With one reference, the present is captured first and compared with it, so what you see is recorded."
+        ),
+    ),
+    Operation(
+        name="compare",
+        request=Compare,
+        reply=Difference,
+        effect=Effect.READ,
+        place=Place.KEEPER,
+        run=compare,
+        summary=N_("What differs between two recorded states."),
+        internal=True,
+    ),
+)

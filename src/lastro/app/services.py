@@ -1,0 +1,116 @@
+"""``Services``: what KEEPER operations work with. Made in ``wiring.py``; ``for_actor`` gives the same with another actor."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from lastro.app.events import Event
+from lastro.app.places import Places
+from lastro.app.requests import RootState
+from lastro.capture.source import Source
+from lastro.domain.clock import Clock
+from lastro.domain.ids import ServerId
+from lastro.domain.progress import Report, silent
+from lastro.domain.record import Actor
+from lastro.domain.server import Server
+from lastro.errors import NotFoundError
+from lastro.history.timeline import Timeline
+from lastro.keeper.capture_cycle import CaptureCycle, CaptureResult
+from lastro.keeper.capture_state import CaptureState
+from lastro.messages import N_
+from lastro.store.repository import Repository
+
+
+class Links(Protocol):
+    """The keeper's connections to nodes. Only a running keeper has them."""
+
+    def link_state(self, server: ServerId) -> str:
+        """``connected``, ``connecting``, ``unreachable`` or ``none``."""
+        ...
+
+    def link_problem(self, server: ServerId) -> str:
+        """Why a server cannot be reached; empty when it can."""
+        ...
+
+    def root_states(self, server: ServerId) -> dict[str, RootState]:
+        """What is known of each watched root, by path; counts of history are filled in by the caller."""
+        ...
+
+    def capture(self, server: Server, path: str) -> list[tuple[str, CaptureResult]]:
+        """Capture the watched root that holds ``path``, or every root (``""``): ``(root, result)`` each.
+
+        Raises:
+            UnreachableError: its node does not answer.
+        """
+        ...
+
+    def pair(self, token: str, name: str) -> Server:
+        """Pair with a node by its join token, record it and connect."""
+        ...
+
+
+_OFFER_PATIENCE_S = 10.0
+
+
+class Offers:
+    """Sources that other processes (or this one) offer for capture while they last, by a random id."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sources: dict[str, Source] = {}
+
+    @contextmanager
+    def offering(self, source: Source, offer: str | None = None) -> Iterator[str]:
+        """Offer ``source`` while the context lasts."""
+        offer = offer or secrets.token_hex(16)
+        with self._changed:
+            self._sources[offer] = source
+            self._changed.notify_all()
+        try:
+            yield offer
+        finally:
+            with self._changed:
+                self._sources.pop(offer, None)
+
+    def source(self, offer: str) -> Source:
+        """The source offered as ``offer``, waiting a moment for one whose session is just being opened.
+
+        Raises:
+            NotFoundError: nobody offers it (any more).
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: offer in self._sources, timeout=_OFFER_PATIENCE_S)
+            found = self._sources.get(offer)
+        if found is None:
+            raise NotFoundError(
+                N_("Nobody offers the source {offer}."),
+                hint=N_("Its process may have ended; run the command again."),
+                offer=offer,
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a KEEPER operation may touch."""
+
+    places: Places
+    repository: Repository
+    timeline: Timeline
+    state: CaptureState
+    cycle: CaptureCycle
+    clock: Clock
+    actor: Actor
+    offers: Offers = field(default_factory=Offers)
+    links: Links | None = None
+    publish: Callable[[Event], None] = lambda _: None
+    report: Report = silent
+
+    def for_actor(self, actor: Actor) -> Services:
+        """The same services, used by ``actor``."""
+        return replace(self, actor=actor)

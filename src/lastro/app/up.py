@@ -1,0 +1,159 @@
+"""``lastro up``: a keeper and a node of this machine together, set up as far as anything is missing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from lastro.app.keeper_process import keeper
+from lastro.app.links import record_server
+from lastro.app.node_process import NodeProcess
+from lastro.app.places import Places, find_places
+from lastro.app.sample import write_sample
+from lastro.app.services import Services
+from lastro.app.signals import Emit, stop_signals, tell
+from lastro.app.wiring import create_repository, person
+from lastro.capture.source import Root
+from lastro.domain.clock import SystemClock
+from lastro.domain.entry import EntryType
+from lastro.domain.ids import LOCAL, ServerId
+from lastro.domain.paths import join
+from lastro.domain.server import Server
+from lastro.domain.snapshot import Snapshot
+from lastro.domain.target import Target, TargetKind
+from lastro.errors import UsageError
+from lastro.messages import N_
+from lastro.node.config import add_root, read_config, set_listen
+from lastro.node.daemon import make_node, node_places
+from lastro.store.tree import decode_tree_entry, walk
+from lastro.transport.address import join_address, split_address
+from lastro.transport.allow_list import AllowedDevice, allow, read_allow_list
+from lastro.transport.identity import load_or_make_identity
+
+
+def up(places: Places, *, emit: Emit, paths: Sequence[str] = ()) -> int:
+    """Protect directories of this machine: set up what is missing, run a node and a keeper, and stay until SIGINT or SIGTERM.
+
+    Raises:
+        LockedError: it runs already.
+    """
+    started = time.monotonic()
+    wanted = [_directory(path) for path in paths]
+    with stop_signals() as stop, ExitStack() as stack:
+        if not os.path.exists(f"{places.repository}/format"):
+            made = create_repository(places, person(), SystemClock())
+            tell(emit, "initialized", path=made.path, key_file=made.key_file, recovery_kit=made.recovery_kit)
+        running = stack.enter_context(
+            keeper(places, emit=emit, prepare=lambda services: _set_up_node(places, wanted, services, emit))
+        )
+        if os.geteuid() == 0:
+            tell(emit, "as_root")
+        node = NodeProcess(places, emit)
+        stack.callback(node.stop)
+        node.start()
+        node.wait_listening(stop)
+        running.links.start()
+        while not stop.is_set() and not running.links.wait_settled(0.1):
+            node.look_after()
+        if not stop.is_set():
+            _tell_ready(running.services, places, emit, time.monotonic() - started)
+        while not stop.wait(0.5):
+            node.look_after()
+        running.links.close()  # before the node goes, so that nobody calls it lost
+    tell(emit, "stopped", what="all")
+    return 0
+
+
+def _directory(path: str) -> str:
+    found = os.path.realpath(os.path.expanduser(path))
+    if not os.path.isdir(found):
+        raise UsageError(
+            N_("{path} is not a directory."),
+            hint=N_("Only directories can be watched; make it first."),
+            path=path,
+        )
+    return found
+
+
+def _set_up_node(places: Places, wanted: Sequence[str], services: Services, emit: Emit) -> None:
+    """This machine's node, with its roots, on a free port, known to the keeper as ``local`` and the keeper known to it."""
+    node = node_places(places.config)
+    if not os.path.exists(node.config):
+        make_node(node, name=socket.gethostname())
+        if not wanted:
+            wanted = [write_sample(places.sample)]
+            tell(emit, "sample", path=places.sample)
+    for path in wanted:
+        add_root(node.config, Root(path=path))
+    config = read_config(node.config)
+    address = _free_address(config.listen)
+    if address != config.listen:
+        set_listen(node.config, address)
+        tell(emit, "port_taken", address=config.listen, instead=address)
+    identity = load_or_make_identity(node.identity)
+    keeper_identity = load_or_make_identity(f"{places.secrets}/keeper.pem")
+    if keeper_identity.device not in {device.device for device in read_allow_list(node.allowed).devices}:
+        allow(node.allowed, AllowedDevice(name="keeper", certificate=keeper_identity.certificate))
+    known = next((server for server in services.timeline.servers() if server.id == LOCAL), None)
+    server = Server(id=ServerId(LOCAL), name=LOCAL, device=identity.device, address=address)
+    if known != server:
+        record_server(services, server, identity.certificate)
+
+
+def _free_address(address: str) -> str:
+    """``address``, or the next one whose port nobody listens on."""
+    host, port = split_address(address)
+    for candidate in range(port, min(port + 100, 65_536)):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+            return join_address(host, candidate)
+    return address
+
+
+def _tell_ready(services: Services, places: Places, emit: Emit, seconds: float) -> None:
+    files = size = 0
+    roots: list[str] = []
+    example, number = "", 0
+    for target in services.timeline.targets(ServerId(LOCAL)):
+        newest = services.timeline.snapshot_at(target, None)
+        if newest is not None and target.kind is TargetKind.FILES:
+            files, size = files + newest.statistics.files, size + newest.statistics.bytes
+            roots.append(target.path)
+            if not example:
+                example, number = _example(services, target, newest), newest.number
+    elsewhere = {name: value for name, value in os.environ.items() if name != "LASTRO_HOME"}
+    tell(
+        emit,
+        "ready",
+        seconds=seconds,
+        files=files,
+        bytes=size,
+        roots=roots,
+        example=example,
+        snapshot=number,
+        program=os.path.join(sys.prefix, "bin", "lastro"),
+        options=[] if find_places(elsewhere) == places else ["--home", places.home],
+        recovery_kit=places.recovery_kit if os.path.exists(places.recovery_kit) else "",
+    )
+
+
+def _example(services: Services, target: Target, newest: Snapshot) -> str:
+    """The absolute path of some file of a snapshot, a readme if there is one, to show commands with."""
+    found = ""
+    for path, entry in walk(services.repository, decode_tree_entry(newest.root)):
+        if entry.type is EntryType.FILE:
+            if path.lower().startswith("readme"):
+                return join(target.path, path)
+            found = found or join(target.path, path)
+        if path.count("/") > 2:
+            break
+    return found
