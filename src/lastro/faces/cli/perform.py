@@ -1,0 +1,125 @@
+"""Carries out one operation for a person or a program: run it, show the reply, and say with the exit code how it went."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from lastro.app.caller import Bytes
+from lastro.app.operation import Operation
+from lastro.app.requests import CaptureReply, CheckReply, Restoration
+from lastro.domain.paths import printable
+from lastro.domain.snapshot import WarningKind
+from lastro.errors import ConflictError, DamagedError, DeniedError, PartialError, UsageError
+from lastro.faces.cli.context import Context
+from lastro.faces.cli.render import render
+from lastro.faces.cli.session import Session, open_session
+from lastro.faces.translation import gettext as _
+from lastro.messages import N_
+
+_LOST: Final = frozenset({WarningKind.TORN, WarningKind.UNREADABLE})
+
+
+def perform(operation: Operation[Any, Any], request: Struct, context: Context, *, yes: bool = False) -> int:
+    """Run ``operation`` and show its reply; returns the exit code. ``yes``: what asks, asks nothing."""
+    with open_session(context) as session:
+        try:
+            if hasattr(request, "approved") and not getattr(request, "plan", False):
+                return _ask_and_perform(operation, request, context, session, yes=yes)
+            return _show(operation, request, session.run(operation, request), context)
+        finally:
+            _warn_of_damage(session, context)
+
+
+def _warn_of_damage(session: Session, context: Context) -> None:
+    """Say that what was shown may lack something: the repository could not be read whole. The check itself and the status say more."""
+    objects = ", ".join(map(printable, session.desk.caller.damage()))
+    if objects:
+        context.terminal.warn(
+            _("The repository is damaged in {objects}. See 'lastro repo check --read-data'.", objects=objects)
+        )
+
+
+def exit_code(reply: object) -> int:
+    """How it went, as an exit code: partial when something could not be kept or put back, findings when something is damaged."""
+    if isinstance(reply, CheckReply) and not reply.sound:
+        return DamagedError.exit_code
+    if isinstance(reply, CaptureReply):
+        warnings = (warning for snapshot in reply.snapshots for warning in snapshot.warnings)
+        return PartialError.exit_code if any(warning.kind in _LOST for warning in warnings) else 0
+    if isinstance(reply, Restoration):
+        if reply.outcome in {"conflict", "rolled_back"}:
+            return ConflictError.exit_code
+        left_out = reply.done and any(warning.code == "not_stored" for warning in reply.plan.warnings)
+        partial = (
+            left_out or reply.outcome == "partial" or any(note.kind != "in_place" for note in reply.notes)
+        )
+        return PartialError.exit_code if partial else 0
+    return 0
+
+
+def _ask_and_perform(
+    operation: Operation[Any, Any], request: Any, context: Context, session: Session, *, yes: bool
+) -> int:
+    """Plan, show, ask, and do exactly what was shown: the accepted plan's digest goes along."""
+    planned: Restoration = session.run(operation, replace(request, plan=True))
+    if not planned.plan.changes.changes:
+        return _show(operation, request, planned, context)
+    if not (context.terminal.json or (yes and context.terminal.quiet)):
+        render(planned, request, context)
+    if not yes:
+        _ask(context)
+    done = session.run(operation, replace(request, plan=False, approved=planned.plan.digest))
+    return _show(operation, request, done, context)
+
+
+def _ask(context: Context) -> None:
+    """Return if the person says yes.
+
+    Raises:
+        UsageError: there is nobody to ask.
+        DeniedError: the answer was not yes.
+    """
+    if not context.terminal.interactive:
+        raise UsageError(
+            N_("Nobody is here to say yes, so nothing was done."),
+            hint=N_("Add --yes to do it, or --plan to only see it."),
+        )
+    if not context.terminal.ask(_("Do it?")):
+        raise DeniedError(N_("Nothing was done."))
+
+
+def _show(operation: Operation[Any, Any], request: Struct, reply: Any, context: Context) -> int:
+    terminal = context.terminal
+    code = exit_code(reply)
+    if isinstance(reply, Bytes):
+        return _pour(reply, context)
+    if terminal.json:
+        terminal.object(
+            "result", {"ok": code == 0, "operation": operation.name, "exit_code": code, "reply": reply}
+        )
+    else:
+        render(reply, request, context)
+    return code
+
+
+def _pour(reply: Bytes, context: Context) -> int:
+    """A reply that is bytes: as they are, or as JSON items of base64 with offsets, where gaps are zeros."""
+    terminal = context.terminal
+    position = 0
+    for offset, data in reply.blocks:
+        if terminal.json:
+            terminal.object("item", {"offset": offset, "data": base64.b64encode(data).decode("ascii")})
+            continue
+        terminal.write_zeros(offset - position)
+        terminal.write(data)
+        position = offset + len(data)
+    if terminal.json:
+        content = {"size": reply.size, "digest": reply.digest.hex()}
+        terminal.object("result", {"ok": True, "exit_code": 0, "reply": content})
+    else:
+        terminal.write_zeros(reply.size - position)
+    return 0

@@ -1,0 +1,1 @@
+"""The operations over HTTP, on the keeper's own unix socket (``docs/reference/http.md``)."""
