@@ -1,0 +1,99 @@
+"""Each way to install Lastro works alone: base (command line and node) on a protected server, and the keeper on its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.capabilities import needs
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    place = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "-w",
+        str(place),
+        str(ROOT),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return next(place.glob("*.whl"))
+
+
+def install(place, requirement):
+    """A fresh environment with nothing but ``requirement`` and what it needs."""
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True, timeout=120)
+    pip = [str(place / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    done = subprocess.run([*pip, requirement], capture_output=True, text=True, check=False, timeout=300)
+    needs(done.returncode == 0 or "No matching distribution" not in done.stderr, "a package index")
+    assert done.returncode == 0, done.stderr
+    return place / "bin" / "lastro"
+
+
+def run(program, home, *arguments):
+    done = subprocess.run(
+        [str(program), *arguments],
+        env={**os.environ, "LASTRO_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_base_alone_is_a_node_and_a_command_line(tmp_path, wheel):
+    program = install(tmp_path / "venv", str(wheel))
+    code, listed, _ = run(program.parent / "python", tmp_path, "-m", "pip", "list", "--format", "json")
+    assert code == 0
+    installed = {package["name"].lower() for package in json.loads(listed)}
+    assert not installed & {"starlette", "uvicorn", "anyio"}
+    home, root = tmp_path / "home", tmp_path / "root"
+    root.mkdir()
+    (root / "file").write_text("one\n")
+    assert run(program, home, "--version")[0] == 0
+    assert run(program, home, "node", "init", str(root))[0] == 0
+    assert run(program, home, "init")[0] == 0
+    assert run(program, home, "capture", str(root))[0] == 0
+    (root / "file").unlink()
+    assert run(program, home, "restore", str(root / "file"), "--yes")[0] == 0
+    assert (root / "file").read_text() == "one\n"
+    code, _, said = run(program, home, "keeper", "serve", "--lang", "pt_BR")
+    assert code == 2
+    assert "pip install 'lastro[keeper]'" in said
+
+
+def test_the_keeper_alone(tmp_path, wheel):
+    program = install(tmp_path / "venv", f"{wheel}[keeper]")
+    home = tmp_path / "home"
+    assert run(program, home, "init")[0] == 0
+    with subprocess.Popen(
+        [str(program), "keeper", "serve", "--json"],
+        env={**os.environ, "LASTRO_HOME": str(home)},
+        stdout=subprocess.PIPE,
+    ) as keeper:
+        assert keeper.stdout is not None
+        assert b"listening" in keeper.stdout.readline()
+        code, out, _ = run(program, home, "status", "--json")
+        keeper.terminate()
+        keeper.stdout.read()
+    assert code == 0
+    assert json.loads(out)["reply"]["keeper"] is True
