@@ -80,6 +80,9 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "linux": lambda: sys.platform == "linux",
     "root": is_root,
     "another user": lambda: is_root() and _works("setpriv", "--reuid=65534", "--clear-groups", "true"),
+    "an interpreter that others may run": lambda: (
+        not is_root() or _works("setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", "")
+    ),
     "setpriv": lambda: has_command("setpriv"),
     "acl": lambda: has_command("setfacl") and has_command("getfacl"),
     "mount namespaces": lambda: is_root() and _works("unshare", "--mount", "true"),

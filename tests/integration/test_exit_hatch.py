@@ -287,7 +287,7 @@ def test_the_golden_repository_comes_back(bench, out):
     assert (len(found["noise"]), found["sparse"].strip(b"\0")) == (200_000, b"end")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
+@pytest.mark.needs("root", "setpriv", "an interpreter that others may run")
 def test_what_is_not_permitted_is_said(captured, bench):
     with place() as scratch:
         for name in ("python", "repository"):

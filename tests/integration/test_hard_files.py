@@ -102,7 +102,7 @@ def test_hard_files_come_back_as_they_were(tmp_path):
         assert home.ask("repo", "check", "--read-data")["sound"]
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "setpriv", "an interpreter that others may run")
 def test_without_root_what_cannot_be_read_is_said_and_the_rest_is_kept():
     with place() as scratch:
         root, home = f"{scratch}/root", Home(f"{scratch}/home")

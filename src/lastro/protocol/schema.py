@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from inspect import cleandoc
 from typing import Any, Final, get_args
 
 import msgspec
@@ -27,8 +28,20 @@ def protocol_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Lastro node protocol, lastro.v1",
         "anyOf": [{"$ref": f"#/$defs/{message.__name__}"} for message in MESSAGES],
-        "$defs": components,
+        "$defs": _with_clean_texts(components),
     }
+
+
+def _with_clean_texts(part: Any) -> Any:
+    """The same schema with docstrings without their indentation, which Python keeps before 3.13 and drops from then on."""
+    if isinstance(part, dict):
+        return {
+            key: cleandoc(value)
+            if key == "description" and isinstance(value, str)
+            else _with_clean_texts(value)
+            for key, value in part.items()
+        }
+    return [_with_clean_texts(item) for item in part] if isinstance(part, list) else part
 
 
 def protocol_schema_text() -> str:

@@ -224,7 +224,7 @@ print(outcome.kind.value if outcome.kind.value != "applied" else outcome)
 
 
 @pytest.mark.system
-@pytest.mark.needs("another user")
+@pytest.mark.needs("another user", "an interpreter that others may run")
 def test_without_root_what_is_not_permitted_is_noted():
     program = """
 import json, sys
@@ -321,7 +321,7 @@ with tempfile.TemporaryDirectory() as intents:
 """
 
 
-@pytest.mark.needs("setpriv")
+@pytest.mark.needs("setpriv", "an interpreter that others may run")
 def test_a_directory_of_somebody_else_is_refused_whole():
     nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if is_root() else []
     done = subprocess.run(

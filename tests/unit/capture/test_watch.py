@@ -465,6 +465,7 @@ def test_a_feed_too_small_for_a_burst_says_so(top):
         reader.until_overflow(top)
 
 
+@pytest.mark.needs("an interpreter that others may run")
 def test_directories_that_cannot_be_read_are_passed_over(top):
     os.makedirs(f"{top}/locked/below")
     os.mkdir(f"{top}/open")
