@@ -65,7 +65,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     target: Target
     root: bytes
     time_ns: int
-    node_time_ns: int
+    node_time_ns: int | None
     reason: Reason
     statistics: Statistics
     warnings: tuple[SnapshotWarning, ...] = ()
@@ -74,7 +74,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 class SnapshotBody(Struct, frozen=True, kw_only=True):
     """Body of a ``snapshot`` record. Fields in canonical order."""
 
-    node_time_ns: int
+    node_time_ns: int | None
+    """The clock of the server itself when the capture began; ``None`` where it was not told. Evidence only: it decides nothing."""
     reason: str
     root: bytes
     statistics: Statistics

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from lastro.capture.source import ChangedPath, Source
 from lastro.domain.clock import Clock
+from lastro.domain.ids import LOCAL
 from lastro.domain.paths import to_bytes
 from lastro.domain.progress import Progress, Report, silent
 from lastro.domain.record import Actor, RecordKind, RecordTarget
@@ -71,7 +72,7 @@ class CaptureCycle:
             NotFoundError: the root is gone.
             ProtocolError, UnreachableError: nothing was committed.
         """
-        started_ns = self._clock.monotonic_ns()
+        started_ns, started_wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         with self._lock(target), self._repository.begin() as transaction:
             run = CaptureRun(
                 repository=self._repository,
@@ -89,7 +90,7 @@ class CaptureCycle:
                 )
             duration_ns = self._clock.monotonic_ns() - started_ns
             body = SnapshotBody(
-                node_time_ns=self._clock.wall_ns(),
+                node_time_ns=started_wall_ns if target.server == LOCAL else None,
                 reason=(Reason.FIRST if run.head is None else reason).value,
                 root=encoded,
                 statistics=run.statistics(root, full=full, duration_ns=duration_ns),

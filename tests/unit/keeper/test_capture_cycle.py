@@ -7,7 +7,9 @@ import os
 import pytest
 
 from lastro.capture.source import ChangedPath, Skipped
+from lastro.domain.ids import ServerId
 from lastro.domain.snapshot import WarningKind
+from lastro.domain.target import Target, TargetKind
 from lastro.errors import NotFoundError
 from lastro.store.tree import decode_tree_entry, lookup, walk
 from tests.laboratory import Laboratory
@@ -159,3 +161,12 @@ class _Vanishing:
     def fetch(self, root, entries):
         os.unlink(self._path)
         yield from self._inner.fetch(root, entries)
+
+
+def test_only_a_clock_that_was_told_is_recorded_as_the_servers(laboratory):
+    laboratory.write("a", b"1")
+    here = laboratory.timeline.snapshot_by_seq(laboratory.capture().seq)
+    assert here.node_time_ns is not None
+    laboratory.target = Target(ServerId("0" * 32), TargetKind.FILES, laboratory.root)
+    elsewhere = laboratory.timeline.snapshot_by_seq(laboratory.capture().seq)
+    assert elsewhere.node_time_ns is None
