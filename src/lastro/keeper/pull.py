@@ -3,7 +3,7 @@
     state        what happens                                                    next
     starting     open the feed, list every root in full                          following
     following    changes go into the cadence; what is due is captured together   following; cut → waiting
-    waiting      the source is out of reach: try again, more and more slowly     starting
+    waiting      out of reach, or a capture failed: try again, more slowly       starting
 
 The feed is opened *before* the first listing, so a change during it is captured afterwards. After a cut everything is listed again: a stat
 of each path, no content that the stat cache vouches for. Once a day a full listing makes sure that no change was missed.
@@ -143,17 +143,31 @@ class ServerPull:
     def _run(self) -> None:
         retry_s = _RETRY_SHORTEST_S
         while not self._stopped.is_set():
+            began_ns = self._clock.monotonic_ns()
             try:
                 self._follow()
             except UnreachableError:
                 pass  # the link reports it; it comes back by itself
             except LastroError as error:
-                if not self._stopped.is_set():
-                    self._reports.problem(error)
+                self._report(error)
+            except Exception as error:  # noqa: BLE001  protection must never end in silence, whatever went wrong
+                self._report(
+                    LastroError(
+                        N_("A capture failed in a way nobody expected: {reason}"),
+                        hint=N_("It is tried again. Please report it."),
+                        reason=f"{type(error).__name__}: {error}",
+                    )
+                )
             else:
                 return
+            if self._clock.monotonic_ns() - began_ns > _RETRY_LONGEST_S * SECOND:
+                retry_s = _RETRY_SHORTEST_S  # it had gone well for a while
             self._stopped.wait(retry_s)
-            retry_s = min(retry_s * 2, _RETRY_LONGEST_S) if not self._settled.is_set() else _RETRY_SHORTEST_S
+            retry_s = min(retry_s * 2, _RETRY_LONGEST_S)
+
+    def _report(self, error: LastroError) -> None:
+        if not self._stopped.is_set():
+            self._reports.problem(error)
 
     def _follow(self) -> None:
         cursor = self._source.changes(None, 0).cursor
@@ -208,7 +222,7 @@ class ServerPull:
             root, reason = next(iter(self._full.items()))
             del self._full[root]
             if root in self._roots:
-                self._capture_full(root, reason)
+                self._capture_or_miss(root, None, reason)
         self._settled.set()
         now = self._clock.monotonic_ns()
         with self._lock:
@@ -217,14 +231,15 @@ class ServerPull:
             paths = [path for path in due if path.root == root]
             started = self._clock.monotonic_ns()
             if root in self._roots:
-                self._capture(root, paths, Reason.CHANGE)
+                self._capture_or_miss(root, paths, Reason.CHANGE)
             ended = self._clock.monotonic_ns()
             with self._lock:
                 self._cadence.captured(paths, ended, ended - started)
 
-    def _capture_full(self, root: str, reason: Reason) -> None:
+    def _capture_or_miss(self, root: str, paths: Sequence[ChangedPath] | None, reason: Reason) -> None:
+        """Capture; a root that is gone is told once, and its history stays. The feed says when it is back."""
         try:
-            self._capture(root, None, reason)
+            self._capture(root, paths, reason)
         except NotFoundError:
             if not self._roots[root].missing:
                 self._reports.missing(root)

@@ -28,6 +28,7 @@ class Cuttable:
         self.inner = inner
         self.failure = None
         self.calls = 0
+        self.lists = 0
 
     def _call(self, name, *arguments, **options):
         self.calls += 1
@@ -39,6 +40,7 @@ class Cuttable:
         return self._call("roots")
 
     def list(self, *arguments, **options):
+        self.lists += 1
         return self._call("list", *arguments, **options)
 
     def fetch(self, *arguments):
@@ -134,6 +136,30 @@ def test_a_source_that_breaks_its_contract_is_reported_and_tried_again(watched):
     watched.source.failure = None
     watched.wait(lambda: watched.captured)
     assert watched.files() == {"a": b"1"}
+
+
+def test_whatever_goes_wrong_protection_does_not_end_in_silence(watched):
+    watched.laboratory.write("a", b"1")
+    watched.source.failure = RuntimeError("a defect")
+    watched.pull.start()
+    watched.wait(lambda: watched.problems)
+    assert "a defect" in str(watched.problems[0])
+    watched.source.failure = None
+    watched.wait(lambda: watched.captured)
+    assert watched.files() == {"a": b"1"}
+
+
+def test_a_root_that_goes_away_with_changes_pending_is_no_problem_to_others(watched):
+    watched.laboratory.write("a", b"1")
+    watched.pull.start()
+    assert watched.pull.wait_settled(20)
+    watched.laboratory.write("a", b"2")
+    os.rename(watched.laboratory.root, watched.laboratory.root + ".gone")
+    watched.wait(lambda: watched.missing)
+    time.sleep(1)
+    assert watched.problems == []
+    assert watched.source.lists < 20, "it is not listed over and over"
+    os.rename(watched.laboratory.root + ".gone", watched.laboratory.root)
 
 
 def test_a_root_that_goes_away_is_said_once_and_its_history_stays(watched):
