@@ -13,7 +13,7 @@ import struct
 from typing import Final
 
 from lastro.domain.paths import to_bytes
-from lastro.errors import ConfigError, LockedError, UnreachableError
+from lastro.errors import ConfigError, DeniedError, LockedError, UnreachableError
 from lastro.messages import N_
 from lastro.transport.connection import PeerCredentials
 
@@ -55,10 +55,11 @@ def bind_owner_only(path: str) -> socket.socket:
 
 
 def connect_owner(path: str) -> socket.socket:
-    """A stream socket connected to the unix socket at ``path``.
+    """A stream socket connected to the unix socket at ``path``, which this user's own process or root's has bound.
 
     Raises:
         UnreachableError: nobody listens there.
+        DeniedError: somebody else's process does: it may have put its socket where this user's belongs.
     """
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -68,7 +69,21 @@ def connect_owner(path: str) -> socket.socket:
         raise UnreachableError(
             N_("Nobody answers at {path}: {reason}"), path=path, reason=error.strerror or str(error)
         ) from error
+    listener = peer_credentials(connected).uid
+    if not may_listen_for(listener, own=os.geteuid()):
+        connected.close()
+        raise DeniedError(
+            N_("The socket {path} belongs to another user (uid {uid}); nothing was said to it."),
+            hint=N_("Look who put it there, and remove it."),
+            path=path,
+            uid=listener,
+        )
     return connected
+
+
+def may_listen_for(listener: int, *, own: int) -> bool:
+    """Whether the process of uid ``listener`` is one that a process of uid ``own`` talks to: its own user's, root's; root looks at all."""
+    return listener in {own, 0} or own == 0
 
 
 def remove_socket(path: str) -> None:

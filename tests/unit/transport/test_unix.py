@@ -9,13 +9,15 @@ import stat
 
 import pytest
 
-from lastro.errors import ConfigError, LockedError, UnreachableError
+from lastro.errors import ConfigError, DeniedError, LockedError, UnreachableError
+from lastro.transport.connection import PeerCredentials
 from lastro.transport.dial import dial_unix
 from lastro.transport.listen import listen_unix
 from lastro.transport.unix import (
     LONGEST_PATH,
     bind_owner_only,
     connect_owner,
+    may_listen_for,
     peer_credentials,
     remove_socket,
 )
@@ -104,3 +106,21 @@ def test_something_else_than_a_keeper_is_said(tmp_path):
                 await dial_unix(path, max_message=1 << 20)
 
     asyncio.run(dial())
+
+
+@pytest.mark.parametrize(
+    ("listener", "own", "trusted"),
+    [(1000, 1000, True), (0, 1000, True), (1001, 1000, False), (1001, 0, True)],
+)
+def test_whose_process_may_listen_for_whom(listener, own, trusted):
+    assert may_listen_for(listener, own=own) is trusted
+
+
+def test_a_socket_of_somebody_else_is_told_nothing(tmp_path, monkeypatch):
+    path = str(tmp_path / "socket")
+    with bind_owner_only(path):
+        credentials = PeerCredentials(process=1, uid=4242, gid=4242)
+        monkeypatch.setattr("lastro.transport.unix.peer_credentials", lambda _: credentials)
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        with pytest.raises(DeniedError, match="4242"):
+            connect_owner(path)
