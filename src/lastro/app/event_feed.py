@@ -11,7 +11,7 @@ from lastro.domain.paths import from_bytes
 
 
 class EventFeed:
-    """Subscribers are called in the publisher's thread; they must be quick and must not raise."""
+    """Subscribers are called in the publisher's thread; they must be quick."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,11 +24,17 @@ class EventFeed:
         self._services = services
 
     def publish(self, event: Event) -> None:
-        """Give ``event`` to every subscriber."""
+        """Give ``event`` to every subscriber. One that fails is given nothing more: its terminal or pipe is gone, and whoever publishes, a
+        capture above all, must go on without it.
+        """
         with self._lock:
-            subscribers = list(self._subscribers.values())
-        for deliver in subscribers:
-            deliver(event)
+            subscribers = list(self._subscribers.items())
+        for number, deliver in subscribers:
+            try:
+                deliver(event)
+            except Exception:  # noqa: BLE001  whatever it is, it is the subscriber's
+                with self._lock:
+                    self._subscribers.pop(number, None)
 
     def subscribe(self, deliver: Callable[[Event], None]) -> Callable[[], None]:
         """Call ``deliver`` with every event from now on; gives what ends it."""
