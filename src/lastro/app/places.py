@@ -25,6 +25,8 @@ SOCKET_PATH_LIMIT: Final = 100
 
 KEEPER_SOCKET: Final = "keeper.sock"
 SOURCE_SOCKET: Final = "source.sock"
+GATEWAY_SOCKET: Final = "gateway.sock"
+GATEWAY_ADMIN_SOCKET: Final = "gateway-admin.sock"
 _VIRTUAL_ENVIRONMENT: Final = sys.prefix if sys.prefix != sys.base_prefix else ""
 
 
@@ -77,6 +79,16 @@ class Places(Struct, frozen=True, kw_only=True):
     def source_socket(self) -> str:
         """Node protocol for processes that offer a source."""
         return f"{self.sockets}/{SOURCE_SOCKET}"
+
+    @property
+    def gateway_socket(self) -> str:
+        """The gateway's dialects, for who has no network."""
+        return f"{self.sockets}/{GATEWAY_SOCKET}"
+
+    @property
+    def gateway_admin_socket(self) -> str:
+        """Keys of the gateway, and how it is."""
+        return f"{self.sockets}/{GATEWAY_ADMIN_SOCKET}"
 
     @property
     def sample(self) -> str:
@@ -141,7 +153,8 @@ def _sockets(run: str, environment: Mapping[str, str]) -> str:
 
 
 def _fits(directory: str) -> bool:
-    return len(to_bytes(f"{directory}/{max(KEEPER_SOCKET, SOURCE_SOCKET, key=len)}")) <= SOCKET_PATH_LIMIT
+    """Whether the longest of the names fits."""
+    return len(to_bytes(f"{directory}/{GATEWAY_ADMIN_SOCKET}")) <= SOCKET_PATH_LIMIT
 
 
 def _absolute(environment: Mapping[str, str], name: str) -> str:

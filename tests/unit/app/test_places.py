@@ -133,11 +133,13 @@ homes = st.one_of(
 )
 def test_sockets_always_fit_and_stay_apart(home, environment):
     found = places_of(home, environment=environment)
-    for path in (found.keeper_socket, found.source_socket):
+    for path in (found.keeper_socket, found.source_socket, found.gateway_socket, found.gateway_admin_socket):
         assert len(os.fsencode(path)) <= SOCKET_PATH_LIMIT
         assert os.path.dirname(path) == found.socket_directory
     assert found.keeper_socket != found.source_socket
-    assert (found.sockets == found.run) == (len(os.fsencode(f"{found.run}/keeper.sock")) <= SOCKET_PATH_LIMIT)
+    assert (found.sockets == found.run) == (
+        len(os.fsencode(f"{found.run}/gateway-admin.sock")) <= SOCKET_PATH_LIMIT
+    )
     if found.sockets != found.run:
         other = places_of(home + "x", environment=environment)
         assert other.sockets != found.sockets
