@@ -69,7 +69,8 @@ def parameter(description: str, *, cli: str = "option", short: str = "", metavar
     """How a request field looks on a command line and in schemas.
 
     ``cli``: ``argument`` (optional if the field has a default, repeated if it is a tuple), ``option`` (a ``bool`` becomes a flag),
-    ``reference`` (an argument read as ``SERVER[:PATH][@AT]``), ``hidden`` (faces other than the CLI only).
+    ``reference`` (an argument read as ``SERVER[:PATH][@AT]``), ``instant`` (an option read as an instant, in nanoseconds), ``secret`` (a
+    flag ``--NAME-stdin`` that reads it, so that it stands on no command line), ``hidden`` (faces other than the CLI only).
     """
     return Meta(description=description, extra={"cli": cli, "short": short, "metavar": metavar})
 
@@ -93,6 +94,8 @@ _GROUPS: Final[Mapping[str, str]] = {
     "apply": "applies",
     "server": "servers",
     "node": "nodes",
+    "gateway": "gateway",
+    "doctor": "doctor",
 }
 """First word of an operation's name → module of ``app/operations`` that holds it, so that a command loads only what it needs."""
 

@@ -72,6 +72,24 @@ class Context:
             self._echo(reference.at.time_ns)
         return reference
 
+    def instant(self, text: str) -> int:
+        """An instant that the person typed, in nanoseconds; shown on standard error as it was understood.
+
+        Raises:
+            UsageError: it is none.
+        """
+        from lastro.domain.reference import AtTime, parse_at  # noqa: PLC0415  as above
+
+        at = parse_at(text, now_ns=self.now_ns, zone=self.zone)
+        if not isinstance(at, AtTime):
+            raise UsageError(
+                N_("{text} is no instant."),
+                hint=N_("Write 7d, 24h, 14:05, 2026-11-20 or 2026-11-20T14:05Z."),
+                text=text,
+            )
+        self._echo(at.time_ns)
+        return at.time_ns
+
     def path(self, text: str) -> str:
         """A path of this machine that the person typed, absolute."""
         from lastro.domain.reference import absolute  # noqa: PLC0415  as above

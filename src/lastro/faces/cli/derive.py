@@ -3,6 +3,8 @@
     argument   a word (``str``), or all the words that are left (``tuple[str, ...]``)
     reference  the same, read as ``SERVER[:PATH][@AT]``; the command also takes ``--at AT``, which belongs to the first reference
     option     ``--name VALUE``, or a flag for a ``bool``
+    instant    the same, read as an instant (``2d``, ``14:05``, ``2026-11-20``)
+    secret     a flag ``--name-stdin``: the value is read from standard input, unseen where a person types it
     hidden     no part of the command line
 
 A request that carries an accepted plan (``approved``) makes its command ask, and take ``--yes``.
@@ -112,8 +114,11 @@ def _parameters(fields: list[Field], *, asks: bool) -> list[click.Parameter]:
                     type=_PathLike() if field.place == "reference" or field.metavar == "PATH" else None,
                 )
             )
-        elif field.place == "option":
+        elif field.place in {"option", "instant"}:
             parameters.append(_option(field))
+        elif field.place == "secret":
+            name = f"--{field.name.replace('_', '-')}-stdin"
+            parameters.append(click.Option([name, field.name], is_flag=True, help=field.help))
     if any(field.place == "reference" and not field.many for field in fields):
         text = _("The instant of the reference: 2d, 14:05, 2026-11-20T14:05Z, snap-12, apply-7^, now.")
         parameters.append(click.Option(["--at"], metavar="AT", help=text))
@@ -131,6 +136,8 @@ def _option(field: Field) -> click.Option:
     names = [f"--{field.name.replace('_', '-')}", field.name, *([field.short] if field.short else [])]
     if field.kind is bool:
         return click.Option(names, is_flag=True, default=field.default, help=field.help)
+    if field.place == "instant":
+        return click.Option(names, default=None, help=field.help, metavar=field.metavar or "TIME")
     return click.Option(
         names,
         type=_Count(0, _LARGEST) if field.kind is int else field.kind,
@@ -164,6 +171,13 @@ class _PathLike(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
 
+def _secret(context: Context) -> str:
+    text = context.terminal.secret()
+    if not text.strip():
+        raise click.UsageError(_("No key came on standard input."))
+    return text
+
+
 def request_values(fields: list[Field], values: dict[str, Any], context: Context) -> dict[str, Any]:
     """The request's fields from what Click parsed. What was not typed is left to the request's own defaults."""
     request: dict[str, Any] = {}
@@ -172,7 +186,12 @@ def request_values(fields: list[Field], values: dict[str, Any], context: Context
         value = values.get(field.name)
         if value is None or value in {(), field.default} or field.place == "hidden":
             continue
-        if field.metavar in {"PATH", "DIR"}:
+        if field.place == "secret":
+            if value:
+                request[field.name] = _secret(context)
+        elif field.place == "instant":
+            request[field.name] = context.instant(value)
+        elif field.metavar in {"PATH", "DIR"}:
             request[field.name] = tuple(map(context.path, value)) if field.many else context.path(value)
         elif field.kind is not Reference:
             request[field.name] = value

@@ -6,6 +6,7 @@ asked for; a reader that goes away (``lastro log | head``) is no error.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import Any, Final
 from lastro import __version__
 from lastro.domain.clock import SystemClock
 from lastro.domain.paths import from_bytes
-from lastro.errors import LastroError, UsageError
+from lastro.errors import LastroError, StorageFullError, UsageError
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.settings import read_settings
 from lastro.faces.cli.shell import quote
@@ -166,10 +167,17 @@ def _pasteable(parameters: Mapping[str, object]) -> dict[str, object]:
 
 def _refused(error: OSError, context: Context) -> int:
     """The system said no: to which path, and why. Without a path it is as unexpected as any other error."""
-    if error.strerror is None or not isinstance(error.filename, str | bytes):
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if not is_full and (error.strerror is None or not isinstance(error.filename, str | bytes)):
         return _unexpected(error, context)
     if context.settings.debug:
         _traceback(error)
+    if is_full:
+        hint = N_(
+            "Make room on the disk that holds Lastro's things, or where the output goes, and try again."
+        )
+        return report(StorageFullError(N_("No space is left on a disk."), hint=hint), context)
+    assert isinstance(error.filename, str | bytes)  # else it was unexpected
     path = from_bytes(os.fsencode(error.filename))
     hint = N_("Look at {path}: its owner and mode, its disk, and whether it is what its name says.")
     return report(LastroError(N_("{path}: {reason}"), hint=hint, path=path, reason=error.strerror), context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastro.app.operation import all_operations
+from lastro.errors import PartialError
 from lastro.faces.cli.settings import read_settings
 from lastro.faces.cli.tree import GROUPS, PROCESSES, SECTIONS, Branch, root, walk
 from tools.reference_pages import PLACE, pages
@@ -145,7 +147,7 @@ def test_every_command_ends_its_json_with_the_only_result(lastro, path):
         assert called.result["v"] == 1
         assert called.result["exit_code"] == called.code
         assert called.result["ok"] is (called.code == 0)
-        if called.code:
+        if called.code not in {0, PartialError.exit_code}:  # what was done in part says so in its reply
             assert called.result["message"] and called.result["code"], (path, arguments)
 
 
@@ -173,6 +175,16 @@ def test_a_defect_is_one_line_and_a_traceback_only_when_asked_for(lastro):
     assert "Traceback" not in called.err
     assert "Traceback" in lastro("status", "--debug", **defect).err
     assert "Traceback" in lastro("status", LASTRO_DEBUG="1", **defect).err
+
+
+def test_a_full_disk_is_no_defect_and_says_what_to_do(lastro, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "mkdir", full)
+    called = lastro("init", "--json")
+    assert (called.code, called.result["code"]) == (1, "storage_full")
+    assert "room" in called.result["hint"]
 
 
 def test_what_the_system_refuses_is_named_and_no_defect(lastro, tmp_path):
