@@ -33,10 +33,12 @@ class RecordKind(StrEnum):
     """A server was added, renamed, or its node has a new device id or address."""
     SNAPSHOT = "snapshot"
     APPLY = "apply"
+    EXCHANGE = "exchange"
+    """A model was asked through the gateway. Only in a gateway's own repository."""
 
 
 class Actor(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who did it. ``kind``: ``human``, ``keeper``, ``run``. Fields stand in canonical (sorted) order."""
+    """Who did it. ``kind``: ``human``, ``keeper``, ``run``, ``gateway``. Fields stand in canonical (sorted) order."""
 
     kind: str
     name: str = ""
@@ -118,6 +120,25 @@ class ApplyBody(Struct, frozen=True, kw_only=True):
     paths: list[bytes]
     """The touched paths, relative to ``destination``."""
     warnings: list[list[bytes]]
+
+
+class ExchangeBody(Struct, frozen=True, kw_only=True):
+    """Body of an ``exchange`` record: who asked, who answered, and what was said.
+
+    ``began`` and ``ended`` are canonical msgpack of ``gateway.exchange.ExchangeBegan`` and ``ExchangeEnded``, keys sorted; readers ignore
+    fields that they do not know.
+    """
+
+    began: msgspec.Raw
+    bodies: list[bytes]
+    """Encoded tree entries of the files ``answer``, ``request`` and ``sent``, sorted; empty where no bodies were recorded."""
+    bodies_lost: bool
+    """Bodies were to be recorded, and a crash came first."""
+    content_type: str
+    """Of the answer."""
+    ended: msgspec.Raw
+    sent_path: str
+    """Path and query of the provider's address, without the host."""
 
 
 def encode_record(record: Record) -> bytes:

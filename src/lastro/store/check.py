@@ -12,8 +12,9 @@ import msgspec
 
 from lastro.domain.clock import Clock
 from lastro.domain.ids import ChunkId, Digest, RecordId
+from lastro.domain.paths import from_bytes, join
 from lastro.domain.progress import Progress, Report, silent
-from lastro.domain.record import KeyBody, RecordKind, RepositoryBody, decode_body
+from lastro.domain.record import ExchangeBody, KeyBody, Record, RecordKind, RepositoryBody, decode_body
 from lastro.domain.snapshot import SnapshotBody
 from lastro.errors import (
     DamagedError,
@@ -49,7 +50,7 @@ from lastro.store.loader import Loader
 from lastro.store.log import StoredRecord, read_stored
 from lastro.store.recovery import Secret
 from lastro.store.repository import Repository
-from lastro.store.tree_entry import decode_tree_entry
+from lastro.store.tree_entry import TreeEntry, decode_tree_entry
 
 __all__ = ["AffectedPath", "Finding", "Severity", "check", "check_backend"]
 
@@ -215,6 +216,13 @@ class _Reader:
         return self._repository.chunk_id(digest)
 
 
+def _roots(record: Record) -> list[TreeEntry]:
+    """What a record needs: the root of its snapshot, or the bodies of its exchange, whose names are then paths."""
+    if record.kind == RecordKind.EXCHANGE:
+        return [decode_tree_entry(raw) for raw in decode_body(record, ExchangeBody).bodies]
+    return [decode_tree_entry(decode_body(record, SnapshotBody).root)]
+
+
 def _check_trees(
     repository: Repository, index: Index, bad: dict[ChunkId, str], report: Report
 ) -> Iterator[Finding]:
@@ -224,16 +232,19 @@ def _check_trees(
     )
     affected: dict[ChunkId, set[AffectedPath]] = {chunk: set() for chunk in bad}
     for record in _records(index):
-        if record.record.kind != RecordKind.SNAPSHOT:
+        if record.record.kind not in {RecordKind.SNAPSHOT, RecordKind.EXCHANGE}:
             continue
         report(Progress(phase="trees", files=inspector.directories))
         try:
-            root = decode_tree_entry(decode_body(record.record, SnapshotBody).root)
+            roots = _roots(record.record)
         except (DamagedError, msgspec.DecodeError):
             yield finding("root_damaged", LOG, seq=record.seq)
             continue
-        for path, chunk in inspector.troubles(root):
-            affected.setdefault(chunk, set()).add(AffectedPath(record.seq, path))
+        for root in roots:
+            for path, chunk in inspector.troubles(root):
+                affected.setdefault(chunk, set()).add(
+                    AffectedPath(record.seq, join(from_bytes(root.name), path))
+                )
     by_object: dict[str, list[ChunkId]] = {}
     for chunk in sorted(affected):
         location = index.locate(chunk)

@@ -15,6 +15,7 @@ from lastro.domain.record import (
     NO_RECORD,
     Actor,
     ApplyBody,
+    ExchangeBody,
     KeyBody,
     Record,
     RecordKind,
@@ -29,12 +30,22 @@ from lastro.domain.record import (
 )
 from lastro.domain.snapshot import SnapshotBody, Statistics
 
-BODIES = [RepositoryBody, KeyBody, ServerBody, SnapshotBody, ApplyBody]
+BODIES = [RepositoryBody, KeyBody, ServerBody, SnapshotBody, ApplyBody, ExchangeBody]
 STORED = [Record, Actor, RecordTarget, Statistics, *BODIES]
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 number = st.integers(-(1 << 63), (1 << 63) - 1)
-PLAIN = {str: text, int: number, bytes: st.binary(max_size=6), bool: st.booleans(), type(None): st.none()}
+encoded = st.dictionaries(text, number, max_size=2).map(
+    lambda fields: msgspec.Raw(msgspec.msgpack.encode(fields, order="sorted"))
+)
+PLAIN = {
+    str: text,
+    int: number,
+    bytes: st.binary(max_size=6),
+    bool: st.booleans(),
+    type(None): st.none(),
+    msgspec.Raw: encoded,
+}
 
 
 def values(annotation):
