@@ -1,0 +1,1 @@
+"""Secrets taken out of what leaves to a provider, and put back in the tool calls that come home."""
