@@ -76,6 +76,12 @@ def _has_user_xattrs() -> bool:
         return True
 
 
+def _has_offline_model() -> bool:
+    from tests.offline_model import has_offline_model  # noqa: PLC0415  imports a package that an installation may lack
+
+    return has_offline_model()
+
+
 CAPABILITIES: dict[str, Callable[[], bool]] = {
     "linux": lambda: sys.platform == "linux",
     "root": is_root,
@@ -89,6 +95,7 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "network namespaces": lambda: is_root() and _works("unshare", "--net", "true"),
     "names of any bytes": _keeps_names_of_any_bytes,
     "user xattrs": _has_user_xattrs,
+    "offline-model": _has_offline_model,
 }
 """What ``@pytest.mark.needs`` understands: a name, and the probe that says whether this machine has it."""
 
