@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import sys
@@ -9,9 +10,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from lastro.app.child_process import ChildProcess
+from lastro.app.gateway_places import gateway_places
 from lastro.app.keeper_process import keeper
 from lastro.app.links import record_server
-from lastro.app.node_process import NodeProcess
 from lastro.app.places import Places, find_places
 from lastro.app.sample import write_sample
 from lastro.app.services import Services
@@ -25,7 +27,7 @@ from lastro.domain.paths import join
 from lastro.domain.server import Server
 from lastro.domain.snapshot import Snapshot
 from lastro.domain.target import Target, TargetKind
-from lastro.errors import UsageError
+from lastro.errors import ConfigError, UsageError
 from lastro.messages import N_
 from lastro.node.config import add_root, read_config, set_listen
 from lastro.node.daemon import make_node, node_places
@@ -52,20 +54,62 @@ def up(places: Places, *, emit: Emit, paths: Sequence[str] = ()) -> int:
         )
         if os.geteuid() == 0:
             tell(emit, "as_root")
-        node = NodeProcess(places, emit)
+        node = ChildProcess(
+            places,
+            emit,
+            "node",
+            "serve",
+            ended=N_("The node ended with status {status}; it is started again."),
+        )
         stack.callback(node.stop)
         node.start()
+        children = [node, *_gateway(places, emit, stack)]
         node.wait_listening(stop)
         running.links.start()
         while not stop.is_set() and not running.links.wait_settled(0.1):
-            node.look_after()
+            _look_after(children)
         if not stop.is_set():
             _tell_ready(running.services, places, emit, time.monotonic() - started)
         while not stop.wait(0.5):
-            node.look_after()
+            _look_after(children)
         running.links.close()  # before the node goes, so that nobody calls it lost
     tell(emit, "stopped", what="all")
     return 0
+
+
+def _look_after(children: Sequence[ChildProcess]) -> None:
+    for child in children:
+        child.look_after()
+
+
+def _gateway(places: Places, emit: Emit, stack: ExitStack) -> list[ChildProcess]:
+    """The gateway, started on a free port; none where it is not installed, or its configuration cannot be used (which is said)."""
+    if importlib.util.find_spec("aiohttp") is None:
+        return []
+    from lastro.gateway.configuration import read_settings  # noqa: PLC0415  only where there is a gateway
+    from lastro.gateway.configuration_edit import set_listen  # noqa: PLC0415  as above
+
+    configuration = gateway_places(places).configuration
+    try:
+        address = read_settings(configuration).listen.address
+    except ConfigError as error:
+        plain = {name: str(value) for name, value in error.parameters.items()}
+        tell(emit, "problem", msgid=error.msgid, hint=error.hint, parameters=plain)
+        return []
+    free = _free_address(address)
+    if free != address:
+        set_listen(configuration, free)
+        tell(emit, "gateway_port_taken", address=address, instead=free)
+    child = ChildProcess(
+        places,
+        emit,
+        "gateway",
+        "serve",
+        ended=N_("The gateway ended with status {status}; it is started again."),
+    )
+    stack.callback(child.stop)
+    child.start()
+    return [child]
 
 
 def _directory(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from lastro.app.operation import Operation
 from lastro.app.requests import CaptureReply, CheckReply, Restoration
 from lastro.domain.paths import printable
 from lastro.domain.snapshot import WarningKind
-from lastro.errors import ConflictError, DamagedError, DeniedError, PartialError, UsageError
+from lastro.errors import ConflictError, DamagedError, DeniedError, LastroError, PartialError, UsageError
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import render
 from lastro.faces.cli.session import Session, open_session
@@ -21,6 +22,13 @@ from lastro.faces.translation import gettext as _
 from lastro.messages import N_
 
 _LOST: Final = frozenset({WarningKind.TORN, WarningKind.UNREADABLE})
+
+_NOT_GOOD: Final[Mapping[str, Callable[[Any], int]]] = {
+    "Diagnosis": lambda reply: 0 if reply.good else LastroError.exit_code,
+    "ProviderState": lambda reply: 0 if reply.problem is None else PartialError.exit_code,
+    "ProviderList": lambda reply: PartialError.exit_code if reply.failed else 0,
+}
+"""Exit code by the name of the reply's type: their modules are loaded by their own commands alone."""
 
 
 def perform(operation: Operation[Any, Any], request: Struct, context: Context, *, yes: bool = False) -> int:
@@ -47,6 +55,8 @@ def exit_code(reply: object) -> int:
     """How it went, as an exit code: partial when something could not be kept or put back, findings when something is damaged."""
     if isinstance(reply, CheckReply) and not reply.sound:
         return DamagedError.exit_code
+    if judge := _NOT_GOOD.get(type(reply).__name__):
+        return judge(reply)
     if isinstance(reply, CaptureReply):
         warnings = (warning for snapshot in reply.snapshots for warning in snapshot.warnings)
         return PartialError.exit_code if any(warning.kind in _LOST for warning in warnings) else 0

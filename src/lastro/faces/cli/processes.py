@@ -56,6 +56,21 @@ def node_pair() -> click.Command:
     return _command("pair", _("Let one keeper get to know this node."), details, "pair_node", [address])
 
 
+def gateway_serve() -> click.Command:
+    """``lastro gateway serve``."""
+    port = click.Option(
+        ["--port"],
+        type=click.IntRange(0, 65_535),
+        metavar="N",
+        help=_("The port on 127.0.0.1 (default: as gateway.toml says, else 8421; 0: any free one)."),
+    )
+    details = _(
+        "Answers coding tools in the dialects of OpenAI (Chat Completions, Responses), Anthropic (Messages) and Gemini, with the models"
+        " that gateway.toml routes them to; without any, with the offline model. 'lastro gateway env' sets a tool up for it."
+    )
+    return _command("serve", _("Run the gateway, and stay."), details, "serve_gateway", [port])
+
+
 def _command(
     name: str, summary: str, details: str, function: str, params: list[click.Parameter]
 ) -> click.Command:
@@ -65,7 +80,7 @@ def _command(
 
 def _runner(function: str) -> Callable[..., int]:
     def run(**options: Any) -> int:
-        from lastro.app import processes  # noqa: PLC0415  help needs none of it
+        from lastro.app.processes import process_called  # noqa: PLC0415  help needs none of it
         from lastro.faces.cli.render.events import Announcer  # noqa: PLC0415  as above
 
         context = current_context()
@@ -73,7 +88,7 @@ def _runner(function: str) -> Callable[..., int]:
         options = {key: value for key, value in options.items() if value not in (None, "", ())}
         if "paths" in options:
             options["paths"] = tuple(map(context.path, options["paths"]))
-        code: int = getattr(processes, function)(context.places, emit=announcer.emit, **options)
+        code = process_called(function)(context.places, emit=announcer.emit, **options)
         if context.terminal.json:
             context.terminal.object("result", {"ok": code == 0, "exit_code": code, "reply": {}})
         return code

@@ -22,10 +22,11 @@ from lastro.faces.translation import gettext as _
 from lastro.messages import N_
 
 SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    (N_("Start"), ("up", "demo", "init", "status")),
+    (N_("Start"), ("up", "demo", "init", "status", "doctor")),
     (N_("Keep and look"), ("capture", "log", "diff", "cat", "find")),
     (N_("Bring back"), ("restore", "undo")),
     (N_("Servers and services"), ("server", "node", "keeper", "repo")),
+    (N_("Models"), ("gateway",)),
     (N_("More"), ("completion",)),
 )
 
@@ -35,6 +36,12 @@ GROUPS: Final[Mapping[str, str]] = {
     "node.roots": N_("Directories that the node watches."),
     "keeper": N_("The keeper: it pulls from the nodes and keeps."),
     "repo": N_("The repository."),
+    "gateway": N_("The gateway between coding tools and the models of many providers."),
+    "gateway.providers": N_("Providers of models, and their keys."),
+    "gateway.models": N_("Offline models on this machine."),
+    "gateway.routes": N_("Which models answer what."),
+    "gateway.keys": N_("Keys that the gateway gives out."),
+    "gateway.exchanges": N_("What was asked and answered."),
 }
 
 PROCESSES: Final[Mapping[str, str]] = {
@@ -43,6 +50,7 @@ PROCESSES: Final[Mapping[str, str]] = {
     "keeper.serve": "lastro.faces.cli.processes:keeper_serve",
     "node.serve": "lastro.faces.cli.processes:node_serve",
     "node.pair": "lastro.faces.cli.processes:node_pair",
+    "gateway.serve": "lastro.faces.cli.processes:gateway_serve",
     "completion": "lastro.faces.cli.completion:completion",
 }
 """Commands that are no operations: processes that stay, and what only a shell needs."""

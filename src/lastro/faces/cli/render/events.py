@@ -11,7 +11,8 @@ from lastro.domain.progress import Progress
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.instants import clock_time, duration
 from lastro.faces.cli.progress import describe
-from lastro.faces.cli.render import words
+from lastro.faces.cli.render import gateway_words, words
+from lastro.faces.cli.render.gateway_exchanges import OUTCOMES as EXCHANGE_OUTCOMES
 from lastro.faces.cli.render.log import APPLIES, OUTCOMES
 from lastro.faces.cli.shell import command
 from lastro.faces.translation import gettext as _
@@ -22,6 +23,7 @@ LISTENERS: Final = {
     "node": N_("The node listens at {address}."),
     "keeper": N_("The keeper listens at {address}."),
     "pairing": N_("Pairing listens at {address}."),
+    "gateway": N_("The gateway listens at {address}."),
 }
 
 
@@ -173,6 +175,31 @@ def _roots_changed(parameters: Mapping[str, Any], context: Context) -> str:
     return f"{printable(str(parameters['server']))}: {text}" if "server" in parameters else text
 
 
+def _exchange(parameters: Mapping[str, Any], context: Context) -> str:
+    word, color = EXCHANGE_OUTCOMES.get(
+        str(parameters["outcome"]), (printable(str(parameters["outcome"])), None)
+    )
+    attempts = int(parameters.get("attempts", 1))
+    who = "/".join(filter(None, (str(parameters.get("provider", "")), str(parameters.get("model", "")))))
+    parts = [
+        context.terminal.style(str(parameters["id"]), fg="yellow"),
+        context.terminal.style(_(word), fg=color),
+        printable(who),
+        f"{gateway_words.tokens(parameters.get('input'))} → {gateway_words.tokens(parameters.get('output'))}",
+        gateway_words.money(parameters.get("cost")),
+        gateway_words.span(parameters.get("duration_ns")),
+        ngettext("{count} attempt", "{count} attempts", attempts) if attempts > 1 else "",
+        _("degraded") if parameters.get("degraded") else "",
+        printable(str(parameters.get("error", ""))),
+    ]
+    return "  ".join(filter(None, parts))
+
+
+def _exchanges_more(parameters: Mapping[str, Any], context: Context) -> str:
+    del context
+    return ngettext("{count} exchange more", "{count} exchanges more", int(parameters["count"]))
+
+
 def _plain(msgid: str) -> Callable[[Mapping[str, Any], Context], str]:
     def say(parameters: Mapping[str, Any], context: Context) -> str:
         del context
@@ -205,6 +232,15 @@ SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any], Context], str]]] = {
     "roots_changed": _roots_changed,
     "allow_list_changed": _plain(N_("The keepers that may connect have changed.")),
     "restart_needed": _plain(N_("This takes effect when the node is started again: {keys}")),
+    "gateway_initialized": _plain(
+        N_(
+            "The gateway remembers what is asked and answered in {path}. Its recovery kit: {recovery_kit} (print it or move it away)."
+        )
+    ),
+    "gateway_port_taken": _plain(N_("{address} is taken; the gateway listens at {instead} from now on.")),
+    "gateway_reloaded": _plain(N_("{path} was read again, and holds.")),
+    "exchange": _exchange,
+    "exchanges_more": _exchanges_more,
     "stopped": _plain(N_("Stopped.")),
 }
 """Kind of event → its line, without the time."""

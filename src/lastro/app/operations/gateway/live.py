@@ -1,0 +1,49 @@
+"""What a running gateway says of itself, and what holds when none runs."""
+
+from __future__ import annotations
+
+from lastro.app.desk import Desk
+from lastro.app.gateway_places import gateway_places
+from lastro.app.requests.gateway import Sentence
+from lastro.errors import LastroError, UnreachableError
+from lastro.gateway.admin_client import AdminClient
+from lastro.gateway.administration import GatewayStatus
+from lastro.gateway.configuration import read_settings
+from lastro.messages import N_, Message
+
+
+def admin(desk: Desk) -> AdminClient:
+    """The way to this installation's gateway."""
+    return AdminClient(gateway_places(desk.places).admin_socket)
+
+
+def live_status(desk: Desk) -> GatewayStatus | None:
+    """How the running gateway stands; ``None`` when none runs."""
+    try:
+        return admin(desk).status()
+    except UnreachableError:
+        return None
+
+
+def address_of(desk: Desk, running: GatewayStatus | None) -> str:
+    """Where tools reach the gateway: what a running one says, else what configuration says."""
+    if running is not None:
+        return running.addresses[0]
+    listen = read_settings(gateway_places(desk.places).configuration).listen
+    return f"{'https' if listen.certificate else 'http'}://{listen.address}"
+
+
+def not_running(error: UnreachableError) -> UnreachableError:
+    """That a running gateway is needed, and how to get one."""
+    del error
+    return UnreachableError(
+        N_("No gateway is running."), hint=N_("Start it with 'lastro gateway serve' or 'lastro up'.")
+    )
+
+
+def told(said: LastroError | Message) -> Sentence:
+    """An error or a message as replies carry it."""
+    parameters = {name: str(value) for name, value in said.parameters.items()}
+    if isinstance(said, Message):
+        return Sentence(msgid=said.msgid, parameters=parameters)
+    return Sentence(msgid=said.msgid, parameters=parameters, hint=said.hint, code=said.code)

@@ -1,0 +1,357 @@
+"""Providers: adding, listing, testing and removing them. A provider's key goes from where it is into a header, and into no reply."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shlex
+from collections.abc import Mapping
+from typing import Final
+
+from lastro.app.desk import Desk
+from lastro.app.gateway_parts import OfflineFacts, make_directories, open_credentials
+from lastro.app.gateway_places import GatewayPlaces, gateway_places
+from lastro.app.operation import Effect, Nothing, Operation, Place
+from lastro.app.operations.gateway.live import live_status, told
+from lastro.app.requests.gateway import (
+    ProviderList,
+    ProviderName,
+    ProviderRemoved,
+    ProvidersAdd,
+    ProviderState,
+    ProvidersTest,
+    Sentence,
+)
+from lastro.errors import LastroError, NotFoundError, UsageError
+from lastro.gateway.administration import GatewayStatus
+from lastro.gateway.configuration import read_settings
+from lastro.gateway.configuration_edit import add_provider, remove_provider
+from lastro.gateway.credentials import CredentialStore
+from lastro.gateway.dialects.neutral import Dialect
+from lastro.gateway.offline.models import ModelDirectory
+from lastro.gateway.probe_store import Finding, ProbeResult, ProbeStore
+from lastro.gateway.provider import (
+    BASE_URLS,
+    DIALECTS,
+    OFFLINE_PROVIDER,
+    KeySource,
+    ModelFacts,
+    Provider,
+    ProviderKind,
+    ToolSupport,
+)
+from lastro.messages import N_
+
+KEY_VARIABLES: Final[Mapping[ProviderKind, str]] = {
+    ProviderKind.OPENAI: "OPENAI_API_KEY",
+    ProviderKind.ANTHROPIC: "ANTHROPIC_API_KEY",
+    ProviderKind.GOOGLE: "GEMINI_API_KEY",
+    ProviderKind.OPENROUTER: "OPENROUTER_API_KEY",
+    ProviderKind.MISTRAL: "MISTRAL_API_KEY",
+    ProviderKind.DEEPSEEK: "DEEPSEEK_API_KEY",
+}
+"""Where each kind's key is looked for when nothing is said: the variable that its own tools use."""
+
+
+def add(desk: Desk, request: ProvidersAdd) -> ProviderState:
+    """Configure a provider, keep its key if one was given, and ask it what it speaks."""
+    places = gateway_places(desk.places)
+    make_directories(places)
+    provider = _provider_of(request)
+    settings = add_provider(places.configuration, provider)
+    credentials = open_credentials(places, lambda: settings.providers, desk.clock)
+    if request.key:
+        try:
+            credentials.store(provider.name, request.key)
+        except LastroError:
+            remove_provider(places.configuration, provider.name)
+            raise
+    added = next(one for one in settings.providers if one.name == provider.name)
+    probes = ProbeStore(places.probes)
+    if not request.no_test:
+        probes.write(_probe(desk, places, added, credentials))
+    return _state(added, probes.all().get(added.name), credentials, live_status(desk), {})
+
+
+def _provider_of(request: ProvidersAdd) -> Provider:
+    kind = _kind_of(request)
+    base_url = (request.base_url or BASE_URLS.get(kind, "")).rstrip("/")
+    if not base_url:
+        raise UsageError(
+            N_("Where does {name} answer?"),
+            hint=N_("Say so with --base-url, with its version: http://127.0.0.1:11434/v1"),
+            name=request.name,
+        )
+    try:
+        dialects = tuple(Dialect(name) for name in request.dialects)
+    except ValueError as error:
+        raise UsageError(
+            N_("There is no such dialect: {names}"),
+            hint=N_("There are chat, responses, messages and gemini."),
+            names=", ".join(request.dialects),
+        ) from error
+    return Provider(
+        name=request.name,
+        kind=kind,
+        base_url=base_url,
+        key=_key_source(request, kind),
+        dialects=dialects,
+        local=request.local,
+    )
+
+
+def _kind_of(request: ProvidersAdd) -> ProviderKind:
+    try:
+        if request.kind:
+            kind = ProviderKind(request.kind)
+        elif request.base_url and request.name not in {kind.value for kind in ProviderKind}:
+            kind = ProviderKind.COMPATIBLE
+        else:
+            kind = ProviderKind(request.name)
+    except ValueError as error:
+        raise UsageError(
+            N_("What kind of provider is {name}?"),
+            hint=N_("Say --kind {kinds}, or --base-url for any other with OpenAI's addresses."),
+            name=request.kind or request.name,
+            kinds="|".join(kind.value for kind in ProviderKind if kind is not ProviderKind.OFFLINE),
+        ) from error
+    if kind is ProviderKind.OFFLINE:
+        raise UsageError(
+            N_("The offline provider is always there."),
+            hint=N_("Give it models: lastro gateway models pull smollm2"),
+        )
+    return kind
+
+
+def _key_source(request: ProvidersAdd, kind: ProviderKind) -> KeySource:
+    given = [bool(one) for one in (request.key, request.key_env, request.key_file, request.key_command)]
+    if sum(given) > 1:
+        raise UsageError(
+            N_("A provider has one key."),
+            hint=N_("Give one of --key-stdin, --key-env, --key-file, --key-command."),
+        )
+    if request.key:
+        return KeySource(stored=True)
+    if request.key_file:
+        return KeySource(file=request.key_file)
+    if request.key_command:
+        return KeySource(command=tuple(shlex.split(request.key_command)))
+    return KeySource(environment=request.key_env or KEY_VARIABLES.get(kind, ""))
+
+
+def list_all(desk: Desk, _: Nothing) -> ProviderList:
+    """Every configured provider, as the last probe found it."""
+    places = gateway_places(desk.places)
+    settings = read_settings(places.configuration)
+    credentials = open_credentials(places, lambda: settings.providers, desk.clock)
+    probes, running = ProbeStore(places.probes).all(), live_status(desk)
+    problems: list[LastroError] = []
+    offline = OfflineFacts(ModelDirectory(places.models), on_problem=problems.append).all()
+    return ProviderList(
+        providers=tuple(
+            _state(one, probes.get(one.name), credentials, running, offline) for one in settings.providers
+        )
+    )
+
+
+def test(desk: Desk, request: ProvidersTest) -> ProviderList:
+    """Ask providers what they speak, and keep what they said."""
+    places = gateway_places(desk.places)
+    make_directories(places)
+    settings = read_settings(places.configuration)
+    known = {one.name: one for one in settings.providers}
+    for name in request.names:
+        if name not in known:
+            raise NotFoundError(
+                N_("There is no provider called {name}."),
+                hint=N_("See 'lastro gateway providers list'."),
+                name=name,
+            )
+    wanted = request.names or tuple(name for name, one in known.items() if one.enabled)
+    credentials = open_credentials(places, lambda: settings.providers, desk.clock)
+    probes = ProbeStore(places.probes)
+    for name in wanted:
+        probes.write(_probe(desk, places, known[name], credentials))
+    problems: list[LastroError] = []
+    offline = OfflineFacts(ModelDirectory(places.models), on_problem=problems.append).all()
+    running = live_status(desk)
+    states = tuple(
+        _state(known[name], probes.all().get(name), credentials, running, offline) for name in wanted
+    )
+    return ProviderList(providers=states, failed=sum(state.problem is not None for state in states))
+
+
+def remove(desk: Desk, request: ProviderName) -> ProviderRemoved:
+    """Configure a provider no more, and forget its stored key and what its probe found."""
+    places = gateway_places(desk.places)
+    remove_provider(places.configuration, request.name)
+    ProbeStore(places.probes).remove(request.name)
+    credentials = open_credentials(places, tuple, desk.clock)
+    return ProviderRemoved(name=request.name, key_removed=credentials.remove(request.name))
+
+
+def _probe(
+    desk: Desk, places: GatewayPlaces, provider: Provider, credentials: CredentialStore
+) -> ProbeResult:
+    from lastro.app.gateway_process import require_gateway  # noqa: PLC0415  aiohttp, for this alone
+
+    require_gateway()
+    from lastro.gateway.http_upstream import HttpUpstream, environment_proxies  # noqa: PLC0415  as above
+    from lastro.gateway.probe import probe  # noqa: PLC0415  as above
+
+    async def ask() -> ProbeResult:
+        upstream = HttpUpstream(proxies=environment_proxies())
+        try:
+            if provider.name == OFFLINE_PROVIDER:
+                return await _probe_offline(desk, places, provider)
+            return await probe(provider, upstream, credentials, time_ns=desk.clock.wall_ns())
+        finally:
+            await upstream.close()
+
+    return asyncio.run(ask())
+
+
+async def _probe_offline(desk: Desk, places: GatewayPlaces, provider: Provider) -> ProbeResult:
+    """Whether the engine loads each model that is here: that is all there is to find out about it."""
+    from lastro.gateway.offline.engine import OfflineEngine  # noqa: PLC0415  only here
+
+    directory = ModelDirectory(places.models)
+    engine = OfflineEngine(directory, new_key=lambda: secrets.token_hex(32))
+    found: dict[str, ModelFacts] = {}
+    problem: Finding | None = None
+    try:
+        for model in directory.models():
+            await engine.ready(model.name)
+            found[model.name] = model.facts
+    except LastroError as error:
+        said = told(error)
+        problem = Finding(code=said.code, msgid=said.msgid, hint=said.hint, parameters=said.parameters)
+    finally:
+        await engine.close()
+    if not found and problem is None:
+        problem = Finding(
+            code="not_pulled",
+            msgid=N_("No offline model is here yet."),
+            hint=N_("Fetch one: lastro gateway models pull smollm2"),
+        )
+    return ProbeResult(
+        provider=provider.name,
+        base_url=provider.base_url,
+        time_ns=desk.clock.wall_ns(),
+        model=next(iter(found), ""),
+        dialects=DIALECTS[ProviderKind.OFFLINE] if found else (),
+        models=found,
+        tools=ToolSupport.UNKNOWN,
+        problem=problem,
+    )
+
+
+def _state(
+    provider: Provider,
+    probe: ProbeResult | None,
+    credentials: CredentialStore,
+    running: GatewayStatus | None,
+    offline: Mapping[str, ModelFacts],
+) -> ProviderState:
+    kind, where = _where(provider.key)
+    models = dict(offline) if provider.kind is ProviderKind.OFFLINE else {}
+    models |= {**(dict(probe.models) if probe else {}), **provider.models}
+    there = None if kind == "command" else credentials.has_key(provider)
+    return ProviderState(
+        name=provider.name,
+        kind=provider.kind.value,
+        base_url=provider.base_url,
+        key=kind,
+        key_where=where,
+        key_there=there,
+        dialects=tuple(
+            map(str, provider.dialects or (probe.dialects if probe else ()) or DIALECTS[provider.kind])
+        ),
+        models=len(models),
+        local=provider.local,
+        enabled=provider.enabled,
+        probed_ns=probe.time_ns if probe else None,
+        tools=str(probe.tools) if probe else str(ToolSupport.UNKNOWN),
+        context=max((facts.context for facts in models.values()), default=0),
+        streams=probe.streams if probe else None,
+        circuit=_circuit(provider.name, running),
+        problem=_sentence(probe.problem) if probe and probe.problem else None,
+        notes=tuple(_sentence(note) for note in probe.notes) if probe else (),
+    )
+
+
+def _sentence(finding: Finding) -> Sentence:
+    return Sentence(
+        msgid=finding.msgid, parameters=dict(finding.parameters), hint=finding.hint, code=finding.code
+    )
+
+
+def _where(source: KeySource) -> tuple[str, str]:
+    """How a key is found, and where; never the key."""
+    if source.stored:
+        return "stored", ""
+    if source.file:
+        return "file", source.file
+    if source.command:
+        return "command", shlex.join(source.command)
+    if source.environment:
+        return "environment", source.environment
+    return "none", ""
+
+
+def _circuit(name: str, running: GatewayStatus | None) -> str:
+    """The worst state of a provider's circuits; empty when no gateway runs."""
+    if running is None:
+        return ""
+    states = {
+        one.state.value
+        for provider in running.providers
+        if provider.name == name
+        for one in provider.circuits
+    }
+    return next((state for state in ("open", "half_open") if state in states), "closed")
+
+
+OPERATIONS = (
+    Operation(
+        name="gateway.providers.add",
+        request=ProvidersAdd,
+        reply=ProviderState,
+        effect=Effect.CHANGE,
+        place=Place.CALLER,
+        run=add,
+        summary=N_("Add a provider of models."),
+        details=N_(
+            "Its key comes from an environment variable of the gateway, a file, a command, or is read from standard input and kept"
+            " encrypted; it is shown nowhere. A few small questions find out what it speaks; a running gateway takes it up at once."
+        ),
+    ),
+    Operation(
+        name="gateway.providers.list",
+        request=Nothing,
+        reply=ProviderList,
+        effect=Effect.READ,
+        place=Place.CALLER,
+        run=list_all,
+        summary=N_("The providers, and what is known of them."),
+    ),
+    Operation(
+        name="gateway.providers.test",
+        request=ProvidersTest,
+        reply=ProviderList,
+        effect=Effect.CHANGE,
+        place=Place.CALLER,
+        run=test,
+        summary=N_("Ask providers which dialects, models and tools they support."),
+        details=N_("Each is asked a few small questions, which may cost a fraction of a cent."),
+    ),
+    Operation(
+        name="gateway.providers.remove",
+        request=ProviderName,
+        reply=ProviderRemoved,
+        effect=Effect.CHANGE,
+        place=Place.CALLER,
+        run=remove,
+        summary=N_("Remove a provider and its stored key."),
+    ),
+)
