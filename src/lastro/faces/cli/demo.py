@@ -27,6 +27,7 @@ from lastro.app.events import Event
 from lastro.errors import LastroError, UnreachableError
 from lastro.faces.cli.command import GlobalOptions
 from lastro.faces.cli.context import Context
+from lastro.faces.cli.demo_gateway import gateway
 from lastro.faces.cli.render.events import Announcer
 from lastro.faces.translation import gettext as _
 from lastro.messages import N_
@@ -66,14 +67,13 @@ class Tour:
 
     def __init__(self, context: Context, home: str) -> None:
         self.home = home
-        self._context = context
+        self.context = context
         self._announcer = Announcer(context)
-        self._shown = threading.Event()
         self._environment = {**os.environ, "LASTRO_HOME": home, "NO_COLOR": "1"}
 
     def say(self, text: str, *, bold: bool = False) -> None:
         """One line for the person who watches."""
-        terminal = self._context.terminal
+        terminal = self.context.terminal
         if terminal.json:
             if text.strip():
                 terminal.object("item", {"text": text.strip()})
@@ -141,23 +141,24 @@ class Tour:
         )
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """``lastro up`` beside the tour, its lines shown until it is ready."""
-        self.say("  $ lastro up &", bold=True)
+    def running(self, *arguments: str, until: str) -> Iterator[Event]:
+        """A process that stays, beside the tour: its lines are shown until it says the event ``until``, which this gives."""
+        self.say(f"  $ lastro {shlex.join(arguments)} &", bold=True)
         process = subprocess.Popen(
-            self.command("up", "--json"),
+            self.command(*arguments, "--json"),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        reader = threading.Thread(target=self._show, args=(process,), daemon=True)
+        said: list[Event] = []
+        reader = threading.Thread(target=self._show, args=(process, until, said), daemon=True)
         reader.start()
         try:
-            self.wait_for("lastro up", lambda: process.poll() is not None or self._shown.wait(0))
-            if process.poll() is not None:
-                raise UnreachableError(N_("The tour's keeper ended before it was ready."))
-            yield
+            self.wait_for(f"lastro {arguments[0]}", lambda: process.poll() is not None or bool(said))
+            if not said:
+                raise UnreachableError(N_("A process of the tour ended before it was ready."))
+            yield said[0]
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE_S)
@@ -165,23 +166,21 @@ class Tour:
             assert process.stdout is not None
             process.stdout.close()
 
-    def _show(self, process: subprocess.Popen[bytes]) -> None:
-        """Show what ``lastro up`` says until it is ready; read on, so that it never waits for a reader."""
+    def _show(self, process: subprocess.Popen[bytes], until: str, said: list[Event]) -> None:
+        """Show what a process says until ``until``, which goes into ``said``; read on, so that it never waits for a reader."""
         assert process.stdout is not None
-        ready = False
         for line in process.stdout:
             message = json.loads(line)
             event = decode(json.dumps(message.get("event") or {"kind": "", "time_ns": 0}).encode(), Event)
-            if not ready and event.kind:
+            if not said and event.kind:
                 for text in self._announcer.lines(event):
                     self.say(f"    {text}")
-            if event.kind == "ready":
-                ready = True
-                self._shown.set()
+            if event.kind == until and not said:
+                said.append(event)
 
     def command(self, *arguments: str) -> Sequence[str]:
         """The command line of ``lastro`` in this very environment."""
-        language = ["--lang", self._context.language] if self._context.language else []
+        language = ["--lang", self.context.language] if self.context.language else []
         return [sys.executable, "-m", "lastro", *language, *arguments]
 
     def sample(self, *names: str) -> str:
@@ -190,7 +189,7 @@ class Tour:
 
 
 def _protect(tour: Tour) -> None:
-    with tour.running():
+    with tour.running("up", until="ready"):
         tour.lastro("status")
         _versions(tour)
         _deleted(tour)
@@ -254,4 +253,5 @@ def _alone(tour: Tour) -> None:
 SCENES: Final[tuple[tuple[str, Callable[[Tour], None]], ...]] = (
     (N_("1. A directory is protected, continuously"), _protect),
     (N_("2. Without anything running"), _alone),
+    (N_("3. A gateway to models, one of them offline"), gateway),
 )
