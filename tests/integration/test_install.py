@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.capabilities import needs
+from tests.offline_model import MODEL, kept_models
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -65,7 +67,7 @@ def test_the_base_alone_is_a_node_and_a_command_line(tmp_path, wheel):
     code, listed, _ = run(program.parent / "python", tmp_path, "-m", "pip", "list", "--format", "json")
     assert code == 0
     installed = {package["name"].lower() for package in json.loads(listed)}
-    assert not installed & {"starlette", "uvicorn", "anyio"}
+    assert not installed & {"starlette", "uvicorn", "anyio", "aiohttp", "genai-prices", "xllamacpp"}
     home, root = tmp_path / "home", tmp_path / "root"
     root.mkdir()
     (root / "file").write_text("one\n")
@@ -79,6 +81,12 @@ def test_the_base_alone_is_a_node_and_a_command_line(tmp_path, wheel):
     code, _, said = run(program, home, "keeper", "serve", "--lang", "pt_BR")
     assert code == 2
     assert "pip install 'lastro[keeper]'" in said
+    code, _, said = run(program, home, "gateway", "serve")
+    assert code == 2
+    assert "pip install 'lastro[gateway]'" in said
+    assert run(program, home, "gateway", "models", "list")[0] == 0
+    assert run(program, home, "gateway", "status")[0] == 0
+    assert run(program, home, "doctor")[0] == 0
 
 
 def test_the_keeper_alone(tmp_path, wheel):
@@ -97,3 +105,32 @@ def test_the_keeper_alone(tmp_path, wheel):
         keeper.stdout.read()
     assert code == 0
     assert json.loads(out)["reply"]["keeper"] is True
+
+
+@pytest.mark.needs("offline-model")
+def test_the_gateway_alone_with_its_offline_engine(tmp_path, wheel):
+    program = install(tmp_path / "venv", f"{wheel}[gateway,offline]")
+    home = tmp_path / "home"
+    weights = kept_models().weights(MODEL)
+    assert run(program, home, "gateway", "models", "import", weights, "--name", MODEL)[0] == 0
+    with subprocess.Popen(
+        [str(program), "gateway", "serve", "--port", "0", "--json"],
+        env={**os.environ, "LASTRO_HOME": str(home)},
+        stdout=subprocess.PIPE,
+    ) as gateway:
+        assert gateway.stdout is not None
+        address = ""
+        while not address:
+            event = json.loads(gateway.stdout.readline())["event"]
+            address = event["parameters"]["address"] if event["kind"] == "listening" else ""
+        question = {"model": "auto", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+        request = urllib.request.Request(
+            f"{address}/v1/chat/completions",
+            data=json.dumps(question).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.headers["x-lastro-provider"] == "offline"
+            assert json.load(answer)["choices"][0]["message"]["content"]
+        gateway.terminate()
+        gateway.stdout.read()
