@@ -15,7 +15,7 @@ quote = '$(subst ','\'',$(patsubst ~/%,$(HOME)/%,$(1)))'
 ARGUMENTS = $(foreach path,$(PATHS),$(call quote,$(path)))
 
 # Not the slow ones: what `make check` runs.
-FAST := not slow and not system and not soak
+FAST := not slow and not system and not clis and not soak
 
 .PHONY: help
 help: ## List the targets
@@ -43,8 +43,11 @@ $(VENV)/.catalogues: $(VENV)/.installed $(CATALOGUES)
 	@touch $@
 
 .PHONY: up
-up: install ## Protect a sample project, or PATHS="/etc /home/me/code", and stay
-	@LASTRO_HOME="$${LASTRO_HOME:-$(CURDIR)/.lastro-home}" exec $(BIN)/lastro up $(ARGUMENTS)
+up: install ## Protect a sample project, or PATHS="/etc /home/me/code", with a gateway beside it, and stay
+	@export LASTRO_HOME="$${LASTRO_HOME:-$(CURDIR)/.lastro-home}"; \
+	$(BIN)/lastro gateway models pull smollm2 --quiet >/dev/null || \
+		echo "Going on without an offline model. Later: lastro gateway models pull smollm2"; \
+	exec $(BIN)/lastro up $(ARGUMENTS)
 
 .PHONY: demo
 demo: install ## Play a tour of the whole in a scratch home
@@ -76,7 +79,11 @@ lint: develop ## Everything of `check` but the tests
 .PHONY: test
 test: develop ## The whole test suite, with what it needs from the system
 	@tools/system_packages.sh
-	@$(BIN)/python -m pytest -m "not soak"
+	@$(BIN)/python -m pytest -m "not clis and not soak"
+
+.PHONY: test-clis
+test-clis: develop ## Run the large coding tools (Claude Code, opencode) through the gateway
+	@$(BIN)/python -m pytest -q -m "clis and not soak"
 
 .PHONY: bench
 bench: develop ## Run the benchmarks
@@ -101,8 +108,8 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 
 .PHONY: lock
 lock: develop ## Remake the locks (UPGRADE=1 moves to the newest versions)
-	@$(LOCK) --extra keeper pyproject.toml -o requirements.lock
-	@$(LOCK) --extra keeper --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(LOCK) --extra all pyproject.toml -o requirements.lock
+	@$(LOCK) --extra all --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	@$(LOCK) -c requirements-dev.lock requirements-build.in -o requirements-build.lock
 
 .PHONY: clean
