@@ -46,10 +46,10 @@ def escape(raw):
 
 
 names = st.binary(min_size=1).filter(lambda name: b"\0" not in name)
-points = names.map(lambda name: b"/" + name)
+slashed = names.map(lambda name: b"/" + name)
 
 
-@given(st.lists(st.tuples(points, names, names, st.lists(st.just(b"shared:3"), max_size=3)), max_size=5))
+@given(st.lists(st.tuples(slashed, names, names, st.lists(st.just(b"shared:3"), max_size=3)), max_size=5))
 def test_whatever_the_kernel_escapes_comes_back(lines):
     text = b"".join(
         b"%d 1 8:1 / %s rw %s- %s %s rw\n"
