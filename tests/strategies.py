@@ -39,7 +39,6 @@ any_text = st.binary(max_size=20).map(lambda raw: from_bytes(raw.replace(b"\0", 
 """Any byte-faithful string: the target of a symlink, the name of a user."""
 
 instants_ns = st.integers(-(1 << 63), (1 << 63) - 1)
-ids32 = st.integers(0, (1 << 32) - 1)
 modes = st.sampled_from([0o644, 0o600, 0o755, 0o4755, 0o7777, 0])
 xattrs = st.dictionaries(any_name, st.binary(max_size=8), max_size=2).map(
     lambda pairs: tuple(Xattr(name, pairs[name]) for name in sorted(pairs, key=to_bytes))

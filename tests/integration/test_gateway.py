@@ -299,6 +299,25 @@ def test_a_stored_key_is_nowhere_in_the_clear(home):
     assert removed["key_removed"] is True
 
 
+def test_only_the_gateway_needs_a_providers_key(home):
+    """The command has no key in its environment; the running gateway has, and asks."""
+    served = Home(home.path, {"FAR_AWAY_KEY": SECRET})
+    with provider([Turn()]) as upstream, running_gateway(served) as gateway:
+        added = home.ask(
+            "gateway", "providers", "add", "far", "--base-url", upstream.base_url, "--key-env", "FAR_AWAY_KEY"
+        )
+        assert added["problem"] is None
+        assert "chat" in added["dialects"]
+        reply = gateway.post("/v1/chat/completions", {**CHAT, "model": "far/scripted"}, key=gateway.local_key)
+        assert reply.status == 200, reply
+        gateway.wait_recorded(reply.headers["x-lastro-exchange"])
+        assert home.ask("gateway", "exchanges", "replay", reply.headers["x-lastro-exchange"])["same_request"]
+        assert all(SECRET.encode() in received.raw for received in upstream.requests)
+    assert (
+        home.run("gateway", "providers", "test", "far").code == 3
+    )  # without a gateway the command asks itself, and has none
+
+
 def test_a_bad_configuration_keeps_the_old_one(home):
     with provider([Turn()]) as upstream:
         good = f'[providers.one]\nkind = "compatible"\nbase_url = "{upstream.base_url}"\n[routes.default]\nmodels = ["one/m"]\n'

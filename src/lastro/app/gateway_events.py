@@ -17,7 +17,7 @@ _MOST_EVENTS: Final = 1000
 _REST_S: Final = 0.05
 _EXCHANGES_A_SECOND: Final = 20
 """So many are told one by one: nobody reads more, and writing them would slow the calls down."""
-_CLOSE_S: Final = 5.0
+_CLOSE_S: Final = 2.0
 
 
 class Teller:
@@ -31,6 +31,7 @@ class Teller:
         self._emit = emit
         self._waiting: queue.Queue[tuple[str, dict[str, object]] | None] = queue.Queue(_MOST_EVENTS)
         self._closing = threading.Event()
+        self._lost = False
         self._second = self._told = self._untold = 0
         self._thread = threading.Thread(target=self._run, name="lastro-events", daemon=True)
         self._thread.start()
@@ -72,6 +73,11 @@ class Teller:
         plain = {key: str(value) for key, value in error.parameters.items()}
         self.tell("problem", msgid=error.msgid, hint=hint, parameters=plain)
 
+    @property
+    def hangs(self) -> bool:
+        """After ``close``: whether its thread still waits for a reader that does not read; then nothing more can be written there."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Say what is still waiting, and end; a reader that hangs is left after ``_CLOSE_S`` seconds."""
         self._closing.set()
@@ -80,6 +86,15 @@ class Teller:
         except queue.Full:
             return
         self._thread.join(_CLOSE_S)
+
+    def _emit_event(self, kind: str, **parameters: object) -> None:
+        """Emit it. A reader that is gone, or a full disk behind it, ends the telling and nothing else."""
+        if self._lost:
+            return
+        try:
+            tell(self._emit, kind, **parameters)
+        except OSError:
+            self._lost = True
 
     def _run(self) -> None:
         while True:
@@ -92,7 +107,7 @@ class Teller:
                 self._tell_rest()
                 return
             kind, parameters = event
-            tell(self._emit, kind, **parameters)
+            self._emit_event(kind, **parameters)
             if self._waiting.empty():
                 self._closing.wait(_REST_S)
 
@@ -100,7 +115,7 @@ class Teller:
         """How many exchanges were not told one by one."""
         if count := self._untold:
             self._untold -= count
-            tell(self._emit, "exchanges_more", count=count)
+            self._emit_event("exchanges_more", count=count)
 
 
 class TellingRecorder:

@@ -16,9 +16,11 @@ from lastro.gateway.keyring import Keyring
 from lastro.gateway.offline.models import ModelDirectory
 from lastro.gateway.price_overrides import read_overrides
 from lastro.gateway.price_table import load_price_table
-from lastro.gateway.prices import EMPTY_TABLE, Prices
+from lastro.gateway.priced_models import EMPTY_TABLE
+from lastro.gateway.prices import Prices
 from lastro.gateway.provider import ModelFacts, Provider
 from lastro.gateway.stored_keys import StoredKeys
+from lastro.messages import N_
 
 
 def make_directories(places: GatewayPlaces) -> None:
@@ -98,3 +100,19 @@ class OfflineFacts:
         except FileNotFoundError:
             return ()
         return tuple(sorted(found))
+
+
+def require_gateway() -> None:
+    """Make sure that the gateway's extra is installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        import aiohttp  # noqa: F401, PLC0415  looked for, and used by what is imported later
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            N_("This installation has no gateway: {module} is missing."),
+            hint=N_("Install it with: pip install 'lastro[gateway]'"),
+            module=error.name,
+        ) from error

@@ -17,6 +17,7 @@ from typing import Final
 
 from lastro import __version__
 from lastro.app.child_process import end_with_parent
+from lastro.app.gateway_errands import Errands
 from lastro.app.gateway_events import Teller, TellingRecorder
 from lastro.app.gateway_parts import (
     OfflineFacts,
@@ -24,6 +25,7 @@ from lastro.app.gateway_parts import (
     open_credentials,
     open_keyring,
     open_prices,
+    require_gateway,
 )
 from lastro.app.gateway_places import GatewayPlaces, gateway_places
 from lastro.app.home import make_home
@@ -40,15 +42,17 @@ from lastro.gateway.circuit import Circuits
 from lastro.gateway.configuration import Configuration
 from lastro.gateway.exchange import Exchange
 from lastro.gateway.exchange_id import new_exchange_id
+from lastro.gateway.exchanges import Shown, show
 from lastro.gateway.keyring import Keyring
 from lastro.gateway.keys import GatewayKey
 from lastro.gateway.ledger import Ledger
 from lastro.gateway.offline.engine import OfflineEngine
 from lastro.gateway.offline.models import ModelDirectory
-from lastro.gateway.probe_store import ProbeStore
+from lastro.gateway.probe_store import ProbeResult, ProbeStore
 from lastro.gateway.recorder import Recorder, spool_key
 from lastro.gateway.redaction.known import KnownFiles
 from lastro.gateway.redaction.redactor import Redactor
+from lastro.gateway.replay import Replayed
 from lastro.gateway.repository import open_or_create_repository
 from lastro.gateway.routing import SettingsRouter
 from lastro.gateway.spool import Spool
@@ -65,6 +69,7 @@ LOCAL_KEY: Final = "local"
 LOOKING: Final = GatewayKey(id="looking", name="looking", digest="")
 """A key that may use everything, to look what there is."""
 _LOOK_S: Final = 1.0
+_FLUSH_S: Final = 2.0
 _COLLECT_AFTER: Final = 5000
 """Objects: a call makes hundreds that need no collection."""
 _SWITCH_S: Final = 0.0005
@@ -72,7 +77,7 @@ _SWITCH_S: Final = 0.0005
 
 
 def serve_gateway(places: Places, *, emit: Emit, port: int | None = None) -> int:
-    """Run the gateway until SIGINT or SIGTERM.
+    """Run the gateway until SIGINT, SIGTERM or SIGHUP.
 
     Raises:
         ConfigError: ``gateway.toml`` or ``prices.toml`` cannot be used, the port is taken, or this installation has no gateway.
@@ -87,24 +92,11 @@ def serve_gateway(places: Places, *, emit: Emit, port: int | None = None) -> int
         stack.callback(teller.close)
         gateway = _Gateway(gateway_places(places), teller, SystemClock(), stack)
         asyncio.run(gateway.serve(port))
+    if teller.hangs:
+        # All is closed. Another word, even the interpreter's own flush, would wait for that reader for ever.
+        os._exit(0)
     tell(emit, "stopped", what="gateway")
     return 0
-
-
-def require_gateway() -> None:
-    """Make sure that the gateway's extra is installed.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    try:
-        import aiohttp  # noqa: F401, PLC0415  looked for, and used by what is imported later
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            N_("This installation has no gateway: {module} is missing."),
-            hint=N_("Install it with: pip install 'lastro[gateway]'"),
-            module=error.name,
-        ) from error
 
 
 class _Gateway:
@@ -203,8 +195,18 @@ class _Gateway:
             settings=self._configuration.current,
         )
         addresses = (_address_of(listener, tls=tls is not None), f"unix:{self._places.socket}")
+        errands = Errands(
+            settings=self._configuration.current,
+            credentials=self._credentials,
+            upstream=upstream,
+            engine=engine,
+            models=self._models,
+            probes=self._probes,
+            clock=self._clock,
+        )
         owner = _Owner(
             self,
+            errands=errands,
             in_flight=lambda: server.in_flight,
             circuits=circuits,
             purse=purse,
@@ -297,8 +299,18 @@ class _Gateway:
             self._known_paths, self._known_files = paths, KnownFiles(paths)
         return self._known_files.values()
 
+    def show(self, identifier: str) -> Shown:
+        """One exchange, whole. Blocks.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        self._recorder.flush(_FLUSH_S)
+        self._ledger.refresh(words=False)
+        return show(self._repository, self._ledger, identifier)
+
     def _find_exchange(self, identifier: str) -> Exchange | None:
-        self._recorder.flush(2.0)
+        self._recorder.flush(_FLUSH_S)
         try:
             found = self._ledger.find(identifier)
         except NotFoundError:
@@ -326,6 +338,7 @@ class _Owner:
         self,
         gateway: _Gateway,
         *,
+        errands: Errands,
         in_flight: Callable[[], int],
         circuits: Circuits,
         purse: Budgets,
@@ -334,6 +347,7 @@ class _Owner:
         addresses: tuple[str, ...],
     ) -> None:
         self._gateway = gateway
+        self._errands = errands
         self._in_flight = in_flight
         self._circuits = circuits
         self._purse = purse
@@ -369,16 +383,25 @@ class _Owner:
         """See ``Administered``."""
         return self._purse.states(key)
 
+    async def probe(self, provider: str) -> ProbeResult:
+        """See ``Administered``."""
+        return await self._errands.probe(provider)
+
+    async def replay(self, exchange: str) -> Replayed:
+        """See ``Administered``."""
+        return await self._errands.replay(await asyncio.to_thread(self._gateway.show, exchange))
+
     def revoked(self, key: GatewayKey) -> None:
         """See ``Administered``."""
         self._steps.forget(key.id)
 
 
 def _stop_event() -> asyncio.Event:
-    """Set by SIGINT and SIGTERM."""
+    """Set by SIGINT, SIGTERM, and by SIGHUP (a closed terminal) unless whoever started it ignores that, as ``nohup`` does."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
     return stop
 
 

@@ -3,6 +3,7 @@
     POST   /v1/keys       KeyOrder → MintedKey        DELETE /v1/keys/ID   → GatewayKey, revoked from this instant
     GET    /v1/keys       → [GatewayKey]              GET    /v1/status    → GatewayStatus
     POST   /v1/reload     → Reloaded                  GET    /v1/budgets   → [KeyBudgets]
+    POST   /v1/probe      ProbeOrder → ProbeResult    POST   /v1/replay    ReplayOrder → Replayed
 
 What always holds: the socket is never inside a jail, and each connection's uid, as the kernel says, is the gateway's own or root's. A
 supervisor's socket enters a key only here. A key's text leaves in the answer that made it, and digests never leave.
@@ -15,7 +16,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -28,11 +29,15 @@ from lastro.gateway.administration import (
     KeyBudgets,
     KeyOrder,
     MintedKey,
+    ProbeOrder,
     Reloaded,
+    ReplayOrder,
 )
 from lastro.gateway.budgets import BudgetState
 from lastro.gateway.keyring import Keyring, admits
 from lastro.gateway.keys import ANONYMOUS, GatewayKey
+from lastro.gateway.probe_store import ProbeResult
+from lastro.gateway.replay import Replayed
 from lastro.messages import N_
 from lastro.transport.unix import peer_credentials
 
@@ -43,6 +48,8 @@ _ROOT: Final = 0
 
 STATUS: Final = {"usage": 400, "config": 400, "denied": 403, "not_found": 404, "limit": 413}
 """HTTP status by error code; 500 for every other."""
+
+_Order = TypeVar("_Order", KeyOrder, ProbeOrder, ReplayOrder)
 
 _encode: Final = msgspec.json.Encoder().encode
 _log: Final = logging.getLogger("lastro.gateway.admin")
@@ -65,6 +72,22 @@ class Administered(Protocol):
 
     def budgets(self, key: GatewayKey) -> Sequence[BudgetState]:
         """What ``key`` may still spend."""
+        ...
+
+    async def probe(self, provider: str) -> ProbeResult:
+        """What a provider can do, asked now.
+
+        Raises:
+            NotFoundError: nobody is called so.
+        """
+        ...
+
+    async def replay(self, exchange: str) -> Replayed:
+        """The answer to a recorded request, asked now.
+
+        Raises:
+            NotFoundError: there is no such exchange, or nothing of it was recorded.
+        """
         ...
 
     def revoked(self, key: GatewayKey) -> None:
@@ -94,6 +117,8 @@ class AdminServer:
             ("GET", "/v1/status"): self._status,
             ("POST", "/v1/reload"): self._reload,
             ("GET", "/v1/budgets"): self._budgets,
+            ("POST", "/v1/probe"): self._probe,
+            ("POST", "/v1/replay"): self._replay,
         }
 
     async def listen(self, bound: socket.socket) -> None:
@@ -142,10 +167,7 @@ class AdminServer:
         return verb
 
     async def _mint(self, body: bytes) -> object:
-        try:
-            order = msgspec.json.decode(body, type=KeyOrder)
-        except msgspec.DecodeError as error:
-            raise UsageError(N_("This is no order for a key: {reason}"), reason=str(error)) from error
+        order = _order(body, KeyOrder)
         wanted = {name: getattr(order, name) for name in order.__struct_fields__}
         key, text = await asyncio.to_thread(self._keyring.mint, **wanted)
         return MintedKey(key=_shown(key), text=text)
@@ -164,12 +186,25 @@ class AdminServer:
     async def _reload(self, _body: bytes) -> object:
         return Reloaded(changed=self._gateway.reload())
 
+    async def _probe(self, body: bytes) -> object:
+        return await self._gateway.probe(_order(body, ProbeOrder).provider)
+
+    async def _replay(self, body: bytes) -> object:
+        return await self._gateway.replay(_order(body, ReplayOrder).exchange)
+
     async def _budgets(self, _body: bytes) -> object:
         now = self._clock_ns()
         keys = [ANONYMOUS, *(key for key in self._keyring.listed() if admits(key, now))]
         return [
             KeyBudgets(key=key.id, name=key.name, budgets=tuple(self._gateway.budgets(key))) for key in keys
         ]
+
+
+def _order(body: bytes, kind: type[_Order]) -> _Order:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise UsageError(N_("This is no order: {reason}"), reason=str(error)) from error
 
 
 def _shown(key: GatewayKey) -> GatewayKey:

@@ -22,14 +22,20 @@ from lastro.gateway.administration import (
     KeyBudgets,
     KeyOrder,
     MintedKey,
+    ProbeOrder,
     Reloaded,
+    ReplayOrder,
 )
 from lastro.gateway.keys import GatewayKey
+from lastro.gateway.probe_store import ProbeResult
+from lastro.gateway.replay import Replayed
 from lastro.messages import N_
 from lastro.transport.unix import connect_owner
 
 WAIT_S: Final = 30.0
-LARGEST_REPLY: Final = 16 * 1024 * 1024
+LONG_WAIT_S: Final = 1800.0
+"""For what is asked of a provider."""
+LARGEST_REPLY: Final = 256 * 1024 * 1024
 
 _Reply = TypeVar("_Reply")
 
@@ -68,8 +74,20 @@ class AdminClient:
         """What each live key may still spend."""
         return self._ask("GET", "/v1/budgets", list[KeyBudgets])
 
-    def _ask(self, method: str, path: str, reply: type[_Reply], body: bytes = b"") -> _Reply:
-        connection = _Connection(self._path)
+    def probe(self, provider: str) -> ProbeResult:
+        """What a provider can do, asked now."""
+        order = msgspec.json.encode(ProbeOrder(provider=provider))
+        return self._ask("POST", "/v1/probe", ProbeResult, order, wait_s=LONG_WAIT_S)
+
+    def replay(self, exchange: str) -> Replayed:
+        """The answer to a recorded request, asked now."""
+        order = msgspec.json.encode(ReplayOrder(exchange=exchange))
+        return self._ask("POST", "/v1/replay", Replayed, order, wait_s=LONG_WAIT_S)
+
+    def _ask(
+        self, method: str, path: str, reply: type[_Reply], body: bytes = b"", *, wait_s: float = WAIT_S
+    ) -> _Reply:
+        connection = _Connection(self._path, wait_s)
         try:
             connection.request(method, path, body, {"content-type": "application/json"})
             response = connection.getresponse()
@@ -96,14 +114,15 @@ class AdminClient:
 class _Connection(http.client.HTTPConnection):
     """HTTP over the owner's unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=WAIT_S)
+    def __init__(self, path: str, wait_s: float) -> None:
+        super().__init__("localhost", timeout=wait_s)
         self._path = path
+        self._wait_s = wait_s
 
     @override
     def connect(self) -> None:
         connected = connect_owner(self._path)
-        connected.settimeout(WAIT_S)
+        connected.settimeout(self._wait_s)
         self.sock: socket.socket = connected
 
 

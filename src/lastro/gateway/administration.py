@@ -57,6 +57,18 @@ class GatewayStatus(Struct, frozen=True, kw_only=True):
     """Why the configuration file as it lies there is not in force; empty if it is."""
 
 
+class ProbeOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which provider shall be asked what it can do."""
+
+    provider: str
+
+
+class ReplayOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which recorded request shall be sent again; an id, or its beginning."""
+
+    exchange: str
+
+
 class Reloaded(Struct, frozen=True, kw_only=True):
     """Whether something changed."""
 

@@ -12,23 +12,22 @@ Everything runs on one event loop and nothing here waits, so a reservation is on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from lastro.errors import DeniedError
+from lastro.gateway.budget_rules import DAY_NS, Rule, rules_for, subject_of
 from lastro.gateway.budget_sentences import Standing, no_price, too_much
 from lastro.gateway.dialects.neutral import Used
 from lastro.gateway.keys import GatewayKey, Limits
-from lastro.gateway.prices import Rates
 from lastro.gateway.provider import Provider
+from lastro.gateway.rates import Rates
 from lastro.gateway.route import Candidate
 from lastro.gateway.settings import Budget, Scope
 
-DAY_NS: Final = 86_400 * 1_000_000_000
 DEFAULT_OUTPUT: Final = 32_768
 """Tokens of output that are set aside where neither the request nor what is known of the model limits them."""
 LAG_NS: Final = 60 * 1_000_000_000
@@ -86,20 +85,6 @@ class _Account:
 
     spent: list[int]
     held: list[int] = field(default_factory=lambda: [0, 0, 0])
-
-
-class _Rule(NamedTuple):
-    """One limit that applies to a call."""
-
-    name: str
-    scope: Scope
-    subject: str
-    since_ns: int
-    limits: Limits
-
-    @property
-    def renews_ns(self) -> int | None:
-        return self.since_ns + DAY_NS if self.since_ns else None
 
 
 class BudgetHold:
@@ -184,7 +169,7 @@ class Budgets:
         outputs = (_output(each, output_tokens) * answers for each in candidates)
         tokens = input_tokens + max(outputs, default=0)
         hold = BudgetHold(cost=cost, tokens=tokens, reserved_ns=now, key=key)
-        rules = list(self._rules(key, now))
+        rules = list(rules_for(key, self._budgets(), now))
         if unknown is not None and not self._allow_unknown_prices():
             for rule in rules:
                 if rule.limits.cost is not None:
@@ -217,7 +202,7 @@ class Budgets:
                 held=Sums(*account.held),
                 renews_ns=rule.renews_ns,
             )
-            for rule in self._rules(key, now)
+            for rule in rules_for(key, self._budgets(), now)
             for account in (self._account(rule),)
         ]
 
@@ -231,26 +216,14 @@ class Budgets:
         else:
             self._settled.append(hold)
 
-    def _rules(self, key: GatewayKey, now: int) -> Iterator[_Rule]:
-        today = now - now % DAY_NS
-        for budget in self._budgets():
-            subject = _subject(budget.scope, key)
-            if subject is None or not _named(budget, key):
-                continue
-            yield _Rule(budget.name, budget.scope, subject, today if budget.per_day else 0, budget.limits)
-        if key.id:
-            for limits, since in ((key.limits, 0), (key.day_limits, today)):
-                if limits != Limits():
-                    yield _Rule(key.name, Scope.KEY, key.id, since, limits)
-
-    def _account(self, rule: _Rule) -> _Account:
+    def _account(self, rule: Rule) -> _Account:
         name = (rule.scope, rule.subject, rule.since_ns)
         account = self._accounts.get(name)
         if account is None:
             account = _Account(spent=list(self._spent(rule.scope, rule.subject, rule.since_ns)))
             # A limit that came with new settings: what the ledger may not know yet counts too.
             for hold in (*self._running, *self._settled):
-                if hold.reserved_ns >= rule.since_ns and _subject(rule.scope, hold.key) == rule.subject:
+                if hold.reserved_ns >= rule.since_ns and subject_of(rule.scope, hold.key) == rule.subject:
                     for place, amount in enumerate(hold.sums):
                         account.spent[place] += amount
             self._accounts[name] = account
@@ -288,7 +261,7 @@ class Budgets:
         return max(known, default=None), unknown
 
     @staticmethod
-    def _check(rule: _Rule, account: _Account, needed: Sums) -> None:
+    def _check(rule: Rule, account: _Account, needed: Sums) -> None:
         limits = (rule.limits.cost, rule.limits.tokens, rule.limits.requests)
         for unit, limit, spent, held, more in zip(
             Sums._fields, limits, account.spent, account.held, needed, strict=True
@@ -310,7 +283,7 @@ class Budgets:
                 )
 
     @staticmethod
-    def _unknown(rule: _Rule, candidate: Candidate) -> BudgetError:
+    def _unknown(rule: Rule, candidate: Candidate) -> BudgetError:
         return no_price(BudgetError, budget=rule.name, model=candidate.name)
 
 
@@ -327,23 +300,3 @@ def _output(candidate: Candidate, asked: int | None) -> int:
     if asked is not None:
         return asked
     return candidate.facts.output or min(DEFAULT_OUTPUT, candidate.facts.context or DEFAULT_OUTPUT)
-
-
-def _subject(scope: Scope, key: GatewayKey) -> str | None:
-    """Whose account of ``scope`` a call with ``key`` counts to; ``None``: nobody's. Calls without a key are one subject together."""
-    match scope:
-        case Scope.ALL:
-            return ""
-        case Scope.KEY:
-            return key.id
-        case Scope.ROLE:
-            return key.role or None
-        case Scope.RUN:
-            return key.run or None
-
-
-def _named(budget: Budget, key: GatewayKey) -> bool:
-    name = {Scope.ALL: "", Scope.KEY: key.name, Scope.ROLE: key.role, Scope.RUN: key.run}[budget.scope]
-    return (
-        not budget.names or budget.scope is Scope.ALL or any(fnmatchcase(name, glob) for glob in budget.names)
-    )

@@ -1,4 +1,5 @@
-"""What answering an exchange needs from the other parts of the gateway: small interfaces, owned by ``answering``, which uses them.
+"""What answering an exchange needs from the other parts of the gateway: small interfaces, owned by ``answering`` and what
+stands behind it, which use them.
 
 All are called from the event loop and return at once, but for the ``async`` ones.
 """
@@ -81,7 +82,9 @@ class Purse(Protocol):
         ...
 
     def cost(self, provider: Provider, model: str, used: Used) -> int | None:
-        """What this use costs, in millionths of a dollar, rounded up; 0 only for local models; ``None`` where the price is unknown."""
+        """What this use costs, in millionths of a dollar, rounded up; 0 only for local and free models; ``None`` where the price
+        is unknown.
+        """
         ...
 
 
@@ -127,7 +130,9 @@ class Recorder(Protocol):
         ...
 
     def end(self, ended: ExchangeEnded, bodies: Bodies | None) -> None:
-        """Remember how it went; ``bodies`` is ``None`` where the route records none. Never raises: a failure is told to the log."""
+        """Remember how it went; ``bodies`` is ``None`` where the route records none. Never raises: a failure is told to the
+        recorder's owner, and refuses the next beginning.
+        """
         ...
 
 

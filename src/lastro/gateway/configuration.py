@@ -139,13 +139,18 @@ def _read(path: str) -> tuple[Settings, Stamp]:
     except FileNotFoundError:
         return parse_settings("", path=path), _MISSING
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            N_("{path} cannot be read: {reason}"),
-            hint=N_("It has to be a text file in UTF-8 that the gateway's user may read."),
-            path=path,
-            reason=str(error),
-        ) from error
+        raise unreadable(path, error) from error
     return parse_settings(text, path=path), stamp
+
+
+def unreadable(path: str, error: Exception) -> ConfigError:
+    """That the file ``path`` is there and cannot be read."""
+    return ConfigError(
+        N_("{path} cannot be read: {reason}"),
+        hint=N_("It has to be a text file in UTF-8 that the gateway's user may read."),
+        path=path,
+        reason=getattr(error, "strerror", None) or str(error),
+    )
 
 
 def _stamp(path: str) -> Stamp:

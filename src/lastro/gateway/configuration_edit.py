@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tomlkit
@@ -20,8 +20,7 @@ from lastro.domain.paths import to_bytes
 from lastro.errors import ConfigError, ConflictError, NotFoundError
 from lastro.filesystem.atomic_write import write_atomically
 from lastro.filesystem.system import System
-from lastro.gateway.configuration import parse_settings
-from lastro.gateway.dialects.neutral import Dialect
+from lastro.gateway.configuration import parse_settings, unreadable
 from lastro.gateway.provider import BASE_URLS, OFFLINE_PROVIDER, KeySource, Provider
 from lastro.gateway.settings import Settings
 from lastro.messages import N_
@@ -82,28 +81,6 @@ def remove_provider(path: str, name: str, *, system: System | None = None) -> Se
                 path=path,
             )
         tables.remove(name)
-
-    return edit_settings(path, change, system=system)
-
-
-def set_dialects(
-    path: str, name: str, dialects: Sequence[Dialect], *, system: System | None = None
-) -> Settings:
-    """Make the file ``path`` say which dialects a provider speaks, best first; none: what its probe finds.
-
-    Raises:
-        NotFoundError: nobody is called so there.
-        ConfigError: the file cannot be understood.
-    """
-
-    def change(document: tomlkit.TOMLDocument, before: Settings) -> None:
-        table = document.get("providers", {}).get(name)
-        if table is None:
-            raise _no_provider(path, name, before)
-        if dialects:
-            table["dialects"] = [str(dialect) for dialect in dialects]
-        else:
-            table.pop("dialects", None)
 
     return edit_settings(path, change, system=system)
 
@@ -183,12 +160,7 @@ def _text(path: str) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            N_("{path} cannot be read: {reason}"),
-            hint=N_("It has to be a text file in UTF-8 that the gateway's user may read."),
-            path=path,
-            reason=str(error),
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _mode(path: str) -> int:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from lastro.errors import ConfigError
-from lastro.gateway.configuration_file import Place, line_of
+from lastro.gateway.configuration_file import NAME_PATTERN, Place, line_of
 from lastro.gateway.dialects.neutral import Dialect
 from lastro.gateway.provider import KeySource, ProviderKind, ToolSupport
 from lastro.gateway.route import Match, Origin, RouteModel, TaskKind
@@ -41,6 +41,9 @@ _WORDS: Final = {
     "array": "a list",
     "object": "a table",
 }
+
+HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A header's name, as HTTP allows it (RFC 9110, 5.1)."""
 
 _TableT = TypeVar("_TableT", bound=Struct)
 
@@ -92,6 +95,16 @@ class TableReader:
             r"`(\w+)`", lambda found: _WORDS.get(found[1], found[0]), reason.replace(" | ", "` or `")
         )
         self.wrong(place, words[:1].lower() + words[1:])
+
+    def check_absolute(self, path: str, place: Place) -> None:
+        """Refuse what is no absolute path."""
+        if not path.startswith("/") or "\0" in path:
+            self.wrong(place, "expected an absolute path, from the first slash on")
+
+    def check_name(self, name: str, place: Place) -> None:
+        """Refuse what is no name for a provider or a route."""
+        if not re.fullmatch(NAME_PATTERN, name):
+            self.wrong(place, "expected a name of small letters, digits, - and _, at most 63 of them")
 
     def unknown(self, place: Place, name: str, known: Iterable[str], *, what: str = "value") -> NoReturn:
         """Refuse a name that is not among ``known``, and say the nearest that is."""

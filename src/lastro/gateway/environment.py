@@ -6,7 +6,6 @@ Each was tried with the real tool. What always holds: the key of the gateway is 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -105,11 +104,6 @@ def settings_for(
         variables=variables or {},
     )
     return _MAKERS[tool](asked)
-
-
-def shell_lines(environment: Mapping[str, str]) -> str:
-    """``export NAME='value'`` lines for a POSIX shell."""
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
 def _codex(asked: Asked) -> ToolSettings:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import tomlkit
 from msgspec import Struct
@@ -71,8 +72,8 @@ def write_settings(settings: ToolSettings, *, system: System | None = None) -> l
 
 def _change(file: FileSettings, path: str) -> tuple[str | None, str]:
     try:
-        with open(to_bytes(path), encoding="utf-8") as opened:
-            old: str | None = opened.read()
+        with open(to_bytes(path), encoding="utf-8", opener=_open_unblocked) as opened:
+            old: str | None = opened.read() if _is_regular(opened.fileno()) else _refuse(path)
     except FileNotFoundError:
         old = None
     except UnicodeDecodeError as error:
@@ -83,6 +84,23 @@ def _change(file: FileSettings, path: str) -> tuple[str | None, str]:
             reason="it is not UTF-8",
         ) from error
     return old, merged(file, old or "")
+
+
+def _open_unblocked(path: str | bytes, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # nobody may write into a named pipe
+
+
+def _is_regular(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _refuse(path: str) -> NoReturn:
+    raise ConfigError(
+        N_("{path} cannot be changed by a program: {reason}"),
+        hint=N_("Put the settings in by hand; without --write they are printed."),
+        path=path,
+        reason="it is no regular file",
+    )
 
 
 def _write(path: str, old: str | None, new: str, *, system: System) -> Written:

@@ -143,8 +143,9 @@ class Exchange(Struct, frozen=True, kw_only=True):
 class Bodies(Struct, frozen=True, kw_only=True):
     """What was sent and received, as recorded.
 
-    ``request`` is the redacted request in the client's dialect; ``sent`` what the answering provider got (equal where no translation was
-    needed); ``answer`` is that provider's, before secrets were put back.
+    ``request`` is the request in the client's dialect; ``sent`` what the provider that was asked last got (but for the model's name equal,
+    where no translation was needed); ``answer`` is that provider's, before secrets were put back. On routes with redaction none of them
+    holds a secret that was found, also where a local provider got it.
     """
 
     request: bytes

@@ -4,8 +4,8 @@ In this order: the facts of the request, the route, the budget, the step notice,
 (``ladder``); at the end, however it came, the budget settled and the record ended.
 
 What always holds: nothing is asked of a provider before it is paid for and recorded; an exchange that began in the record ends in it once,
-also when the client leaves; every answer carries its origin, refusals included; where secrets could not be taken out for sure, nothing
-leaves this machine.
+also when the client leaves; every answer carries its origin, refusals included; where secrets could not be taken out for sure, only local
+providers are asked.
 """
 
 from __future__ import annotations

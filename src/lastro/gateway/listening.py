@@ -12,7 +12,7 @@ import ssl
 from lastro.errors import ConfigError
 from lastro.gateway.settings import Anonymous, Listen
 from lastro.messages import N_
-from lastro.transport.address import bind_tcp, split_address
+from lastro.transport.address import bind_tcp, is_loopback, split_address
 
 
 def open_listener(listen: Listen, *, port: int | None = None) -> tuple[socket.socket, ssl.SSLContext | None]:
@@ -52,16 +52,6 @@ def tls_context(listen: Listen) -> ssl.SSLContext | None:
             reason=getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error),
         ) from error
     return context
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` (a name or an address) is reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def allowed_hosts(listen: Listen) -> frozenset[str]:

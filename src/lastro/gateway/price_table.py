@@ -24,17 +24,15 @@ from lastro.domain.paths import to_bytes
 from lastro.errors import ConfigError, DamagedError
 from lastro.filesystem.atomic_write import write_atomically
 from lastro.filesystem.system import System
-from lastro.gateway.prices import (
-    FREE,
+from lastro.gateway.priced_models import (
     TABLE_VERSION,
     Clause,
     Period,
-    Price,
     PricedModel,
     PricedProvider,
     PriceTable,
-    Rates,
 )
+from lastro.gateway.rates import FREE, Price, Rates
 from lastro.messages import N_
 
 if TYPE_CHECKING:

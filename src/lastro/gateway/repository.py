@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 from lastro.domain.clock import Clock
-from lastro.domain.paths import printable
+from lastro.domain.paths import printable, to_bytes
 from lastro.domain.record import Actor
-from lastro.errors import NoRepositoryError, WrongKeyError
+from lastro.errors import LockedError, NoRepositoryError, WrongKeyError
 from lastro.filesystem.atomic_write import write_atomically
 from lastro.filesystem.system import System
 from lastro.messages import N_
@@ -33,7 +33,16 @@ def open_or_create_repository(
         ConflictError: its making was interrupted.
     """
     if os.path.exists(f"{path}/format"):
-        return open_repository(path, key_file=key_file, cache=cache, clock=clock, writable=True)
+        try:
+            return open_repository(path, key_file=key_file, cache=cache, clock=clock, writable=True)
+        except LockedError as error:
+            raise LockedError(
+                N_("A gateway of this home runs already (process {pid})."),
+                hint=N_(
+                    "'lastro gateway status' says where it listens. Another one needs a home of its own: --home DIR"
+                ),
+                pid=error.parameters.get("pid", "?"),
+            ) from error
     for place in (path, os.path.dirname(key_file), os.path.dirname(kit_path)):
         os.makedirs(place, mode=0o700, exist_ok=True)
 
@@ -55,12 +64,14 @@ def open_repository(
         WrongKeyError: the key file is missing, or does not open it.
         LockedError: ``writable``, and a gateway writes to it.
     """
-    if not os.path.exists(f"{path}/format"):
+    try:
+        os.stat(to_bytes(f"{path}/format"))  # another user may not look: that is an OSError, not an absence
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NoRepositoryError(
             N_("The gateway has recorded nothing in {path}."),
             hint=N_("'lastro gateway serve' starts it; every exchange is recorded from then on."),
             path=path,
-        )
+        ) from error
     try:
         with open(key_file, "rb") as file:
             secret = KeyFile(file.read())

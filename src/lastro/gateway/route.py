@@ -105,7 +105,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 class Considered(Struct, frozen=True, kw_only=True):
-    """A choice that was looked at and how it fared: for ``lastro gateway routes explain`` and the ledger.
+    """A choice that was looked at and how it fared: for ``lastro gateway routes explain`` and errors.
 
     ``reason`` is a code: ``chosen``, ``unknown_provider``, ``disabled``, ``circuit_open``, ``full``, ``context``, ``tools``, ``images``,
     ``no_key``, ``not_pulled``, ``network_down``, ``not_allowed``.

@@ -1,22 +1,13 @@
 """``SettingsRouter``: which models may answer a request, in which order, and why each other one may not.
 
-The route (``route_match``) brings its choices; the asked model decides which of them count::
-
-    asked model                         | choices, in order
-    auto, auto:KIND, an unknown name    | the route's
-    PROVIDER/MODEL                      | that one; after it the route's others, if the route lists it by name and the key may use it
-    MODEL that some providers serve     | theirs, the route's order first; after them the route's others, if it lists one of them
-    any, and the route's match has      | the route's, the asked one first if it is listed: who writes such a route wants those
-      ``models`` and the route a list   |   names answered so
+The route (``route_match``) brings its choices, and the asked model decides which of them count (``route_choices``)::
 
     choices of one rank                 | their order
     rank 0, all weights equal           | as in the file
     rank 1 and above, all weights equal | those that speak the tool's own dialect first, by chance among equals
     weights that differ                 | by chance, in proportion to the weights, whatever they speak
 
-A route without a list has every provider's configured models (else the one that its probe tried), as in the file; offline models stand
-there only if nothing else does, so that a failing provider is never followed unseen by a much smaller model. With the network down, what
-is not local is passed over and the offline models stand in, marked degraded, where route and kind allow it.
+With the network down, what is not local is passed over and the offline models stand in, marked degraded, where route and kind allow it.
 
 What a model lacks (context, tools, images) passes it over only while another choice of the request has it: lengths are estimates and facts
 may be wrong, and a route where no choice has it was made so on purpose.
@@ -28,10 +19,8 @@ What always holds: the outcome depends on the arguments, the settings and the ra
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
-from lastro.errors import DeniedError, LastroError, NotFoundError, UnreachableError
 from lastro.gateway.dialects.codec import Envelope
 from lastro.gateway.dialects.neutral import Dialect
 from lastro.gateway.keys import ANONYMOUS, GatewayKey
@@ -44,7 +33,6 @@ from lastro.gateway.model_choice import (
     lacks_key,
     marked_degraded,
     names_key,
-    ordered,
     satisfiable_needs,
 )
 from lastro.gateway.model_index import ModelIndex, ProbedProvider
@@ -58,16 +46,15 @@ from lastro.gateway.route import (
     RouteModel,
     TaskKind,
 )
+from lastro.gateway.route_choices import choice_of, choices_of, may_use
 from lastro.gateway.route_match import AUTO, Wanted, taken_route, wanted
-from lastro.gateway.settings import Anonymous, Settings
-from lastro.messages import N_
+from lastro.gateway.settings import Settings
+from lastro.gateway.unanswerable import unanswerable
 
 FULL_RETRY_AFTER_S: Final = 1.0
 """When to try again while a choice has its most calls on their way."""
 NETWORK_RETRY_AFTER_S: Final = 15.0
 """When to try again while the network is down."""
-
-_MOMENTARY: Final = frozenset({"circuit_open", "full", "network_down"})
 
 
 class Health(Protocol):
@@ -141,7 +128,7 @@ class SettingsRouter:
         )
         routed = self._decide(request, self._random)
         if not routed.candidates:
-            raise self._unanswerable(request, routed)
+            raise unanswerable(request, routed, retry_after_s=self._retry_after_s(routed))
         return routed
 
     def explain(
@@ -193,7 +180,7 @@ class SettingsRouter:
     def _decide(self, request: Wanted, random: Callable[[], float]) -> Routed:
         index = self._indexed()
         route, passed = taken_route(index.settings.routes, request)
-        choices = self._choices(route, request, index, random)
+        choices = choices_of(route, request, index, random)
         considered, candidates = self._weigh(choices, request)
         if any(one.reason == "network_down" for one in considered):
             candidates = self._degrade(
@@ -206,49 +193,6 @@ class SettingsRouter:
             considered=tuple(considered),
             passed=passed,
         )
-
-    def _choices(
-        self, route: Route, request: Wanted, index: ModelIndex, random: Callable[[], float]
-    ) -> list[Choice]:
-        """All that are looked at, in the order in which they would be asked."""
-        listed = [self._choice(choice, index) for choice in ordered(route, request.dialect, index, random)]
-        asked = self._asked(request.model, index)
-        names = {choice.name for choice in asked}
-        first = [choice for choice in listed if choice.name in names]
-        others = [choice for choice in listed if choice.name not in names]
-        if not asked or (route.match.models and listed and not first):
-            return listed or self._everything(request, index)
-        if not any(self._usable_by(request.key, choice) for choice in asked):
-            return asked  # another model in place of a forbidden one would hide that it is forbidden
-        there = {choice.name for choice in first}
-        return [*first, *(one for one in asked if one.name not in there), *(others if first else ())]
-
-    def _asked(self, model: str, index: ModelIndex) -> list[Choice]:
-        """The choices that an asked name means; none for ``auto`` and names that nobody knows."""
-        if model == AUTO:
-            return []
-        provider, separator, name = model.partition("/")
-        if separator and name and provider in index.providers:
-            return [self._choice(RouteModel(model=model), index)]
-        return [
-            self._choice(RouteModel(model=f"{provider}/{model}"), index) for provider in index.serving(model)
-        ]
-
-    def _everything(self, request: Wanted, index: ModelIndex) -> list[Choice]:
-        choices = [
-            self._choice(RouteModel(model=f"{provider.name}/{model}"), index)
-            for provider in index.providers.values()
-            for model in index.usual(provider)
-        ]
-        beyond = [choice for choice in choices if not is_offline(choice)]
-        return sorted(beyond or choices, key=lambda choice: not is_good_for(choice.facts, request.kind))
-
-    def _choice(self, listed: RouteModel, index: ModelIndex) -> Choice:
-        name, _, model = listed.model.partition("/")
-        provider = index.providers.get(name)
-        if provider is None:
-            return Choice(provider=None, model=model, listed=listed)
-        return Choice(provider=provider, model=model, listed=listed, facts=index.facts(provider, model))
 
     def _weigh(
         self,
@@ -328,7 +272,7 @@ class SettingsRouter:
             return marked
         there = {choice.name for choice in choices}
         standing_in = [
-            self._choice(RouteModel(model=f"{provider.name}/{model}"), index)
+            choice_of(RouteModel(model=f"{provider.name}/{model}"), index)
             for provider in index.providers.values()
             if provider.kind is ProviderKind.OFFLINE
             for model in index.models(provider)
@@ -339,16 +283,8 @@ class SettingsRouter:
         considered.extend(more)
         return [*marked, *added]
 
-    def _usable_by(self, key: GatewayKey, choice: Choice) -> bool:
-        return choice.provider is not None and self._may_use(key, choice.provider, choice.model)
-
     def _may_use(self, key: GatewayKey, provider: Provider, model: str) -> bool:
-        if not key.id:
-            anonymous = self._settings().listen.anonymous
-            if anonymous is not Anonymous.ALL and not (anonymous is Anonymous.OFFLINE and provider.local):
-                return False
-        name = f"{provider.name}/{model}"
-        return not key.models or any(fnmatchcase(name, glob) for glob in key.models)
+        return may_use(key, provider, model, anonymous=self._settings().listen.anonymous)
 
     def _indexed(self) -> ModelIndex:
         settings, probes, offline = self._settings(), self._probes(), self._offline_models()
@@ -356,42 +292,6 @@ class SettingsRouter:
         if index is None or not index.is_of(settings, probes, offline):
             index = self._index = ModelIndex(settings, probes, offline, self._known_facts)
         return index
-
-    def _unanswerable(self, request: Wanted, routed: Routed) -> LastroError:
-        """Why nobody can answer: for now, for this key, or at all."""
-        reasons = {one.reason for one in routed.considered}
-        parameters = {
-            "model": request.model,
-            "route": routed.route.name,
-            "considered": "; ".join(
-                f"{one.model}: {one.reason}" + (f" ({one.detail})" if one.detail else "")
-                for one in routed.considered[:20]
-            ),
-        }
-        if reasons & _MOMENTARY:
-            return UnreachableError(
-                N_("No model can answer right now (route {route}): {considered}"),
-                hint=N_("Try again in {retry_after_s} seconds; lastro gateway routes explain tells more."),
-                retry_after_s=self._retry_after_s(routed),
-                **parameters,
-            )
-        if "not_allowed" in reasons:
-            if request.key.id:
-                hint = N_("Ask whoever runs the gateway for a key that may use one of them.")
-            else:
-                hint = N_("Use a key of the gateway: without one only local models may be asked.")
-            return DeniedError(
-                N_("This key may use none of the models of route {route}: {considered}"),
-                hint=hint,
-                **parameters,
-            )
-        return NotFoundError(
-            N_("No model can answer {model} (route {route}): {considered}"),
-            hint=N_(
-                "Add a provider with lastro gateway providers add, or get an offline model with lastro gateway models pull smollm2."
-            ),
-            **parameters,
-        )
 
     def _retry_after_s(self, routed: Routed) -> float:
         waits = [NETWORK_RETRY_AFTER_S]

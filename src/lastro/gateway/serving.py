@@ -48,8 +48,8 @@ LARGEST_HEADERS: Final = 32 * 1024
 MOST_HEADERS: Final = 128
 CONNECTIONS_FOR_EACH: Final = 4
 """Open connections, most of them idle, for each request that ``bounds.concurrent`` lets in at once."""
-ANSWER_WAIT_S: Final = 10.0
-"""How long requests that run may go on when the server stops."""
+ANSWER_WAIT_S: Final = 3.0
+"""How long requests that run may go on when the server stops: less than ``lastro up`` and service managers wait before they kill."""
 
 _log: Final = logging.getLogger("lastro.gateway")
 _UNHEARD: Final = logging.Logger("unheard", logging.CRITICAL + 1)  # noqa: LOG001  nobody shall turn it on
@@ -133,7 +133,7 @@ class GatewayServer:
         for listener in self._listeners:
             listener.close()
         self._server.pre_shutdown()
-        await self._server.shutdown(ANSWER_WAIT_S)
+        await self._server.shutdown(ANSWER_WAIT_S / 2)  # aiohttp waits so long twice
 
     def _accept(self) -> asyncio.Protocol:
         if len(self._server.connections) >= self._most_connections:

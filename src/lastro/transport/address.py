@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import socket
 from typing import Final
 
@@ -33,13 +35,19 @@ def bind_tcp(host: str, port: int, *, option: str) -> socket.socket:
     except OSError as error:
         raise ConfigError(
             N_("Cannot listen on {host}:{port}: {reason}"),
-            hint=N_("Another program may use this port already: choose another one with {option}."),
+            hint=_hint(error.errno),
             host=host,
             port=port,
             reason=error.strerror or str(error),
             option=option,
         ) from error
     return bound
+
+
+def _hint(number: int | None) -> str:
+    if number == errno.EACCES:
+        return N_("Ports below 1024 are not for everybody: choose a higher one with {option}.")
+    return N_("Another program may use this port already: choose another one with {option}.")
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -61,3 +69,13 @@ def split_address(address: str) -> tuple[str, int]:
 def join_address(host: str, port: int) -> str:
     """The inverse of ``split_address``."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` (a name or an address) is reached from this machine alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -29,6 +29,8 @@ from lastro.gateway.budgets import BudgetState, Sums
 from lastro.gateway.circuit import CircuitState, CircuitStatus
 from lastro.gateway.keyring import Keyring
 from lastro.gateway.keys import Limits
+from lastro.gateway.probe_store import ProbeResult
+from lastro.gateway.replay import Replayed
 from lastro.gateway.settings import Scope
 from lastro.transport.unix import bind_owner_only
 
@@ -63,6 +65,25 @@ class Running:
 
     def status(self):
         return STATUS
+
+    async def probe(self, provider):
+        if provider != "openai":
+            raise NotFoundError("There is no provider called {name}.", hint="See the list.", name=provider)
+        return ProbeResult(provider=provider, base_url="https://x.example/v1", time_ns=1, calls=3)
+
+    async def replay(self, exchange):
+        return Replayed(
+            exchange=exchange,
+            provider="openai",
+            model="m",
+            status=200,
+            content_type="application/json",
+            answer=b"\xff{}",
+            recorded_answer=b"{}",
+            sent_digest="00",
+            same_request=True,
+            same_answer=False,
+        )
 
     def reload(self):
         if self.problem is not None:
@@ -161,6 +182,14 @@ def test_status_budgets_and_reload(owner):
     with pytest.raises(ConfigError) as caught:
         owner.client.reload()
     assert (str(caught.value), caught.value.hint_text) == ("bad 3", "look at 3")
+
+
+def test_what_needs_a_providers_key_is_done_by_the_gateway(owner):
+    assert owner.client.probe("openai").calls == 3
+    with pytest.raises(NotFoundError, match="nobody"):
+        owner.client.probe("nobody")
+    replayed = owner.client.replay("x-1")
+    assert (replayed.exchange, replayed.answer) == ("x-1", b"\xff{}")
 
 
 def test_errors_are_the_same_errors_at_the_other_end(owner):

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from lastro.gateway.budgets import DAY_NS, DEFAULT_OUTPUT, LAG_NS, BudgetError, Budgets
+from lastro.gateway.budget_rules import DAY_NS
+from lastro.gateway.budgets import DEFAULT_OUTPUT, LAG_NS, BudgetError, Budgets
 from lastro.gateway.dialects.neutral import Dialect, Used
 from lastro.gateway.keys import ANONYMOUS, GatewayKey, Limits
-from lastro.gateway.prices import FREE, Price, Prices, PriceTable, Rates
+from lastro.gateway.priced_models import PriceTable
+from lastro.gateway.prices import Prices
 from lastro.gateway.provider import ModelFacts, Provider, ProviderKind
+from lastro.gateway.rates import FREE, Price, Rates
 from lastro.gateway.route import Candidate
 from lastro.gateway.settings import Budget, Scope
 

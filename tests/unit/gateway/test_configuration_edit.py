@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lastro.errors import ConfigError, ConflictError, NotFoundError
 from lastro.filesystem.system import System
 from lastro.gateway.configuration import read_settings
-from lastro.gateway.configuration_edit import add_provider, edit_settings, remove_provider, set_dialects
+from lastro.gateway.configuration_edit import add_provider, edit_settings, remove_provider
 from lastro.gateway.dialects.neutral import Dialect
 from lastro.gateway.provider import BASE_URLS, KeySource, ModelFacts, Provider, ProviderKind, ToolSupport
 
@@ -80,11 +80,7 @@ def test_comments_and_order_stay(tmp_path):
     (tmp_path / "gateway.toml").write_text(OWN)
     os.chmod(path, 0o640)
     add_provider(path, compatible("other"))
-    set_dialects(path, "other", (Dialect.CHAT, Dialect.MESSAGES))
-    assert read_settings(path).providers[1].dialects == (Dialect.CHAT, Dialect.MESSAGES)
     assert (tmp_path / "gateway.toml").read_text().startswith(OWN)
-    set_dialects(path, "other", ())
-    assert read_settings(path).providers[1].dialects == ()
     remove_provider(path, "other")
     assert (tmp_path / "gateway.toml").read_text().strip() == OWN.strip()
     assert os.stat(path).st_mode & 0o777 == 0o640
@@ -114,10 +110,9 @@ def test_what_cannot_be_is_not_written(tmp_path):
         add_provider(str(path), compatible("auto"))
     with pytest.raises(ConflictError, match="default"):
         remove_provider(str(path), "good")
-    for call in (remove_provider, lambda *given: set_dialects(*given, ())):
-        with pytest.raises(NotFoundError, match="nobody") as raised:
-            call(str(path), "nobody")
-        assert "good" in raised.value.hint_text
+    with pytest.raises(NotFoundError, match="nobody") as raised:
+        remove_provider(str(path), "nobody")
+    assert "good" in raised.value.hint_text
     assert path.read_bytes() == before
     path.write_text("[x]")
     with pytest.raises(ConfigError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import tomllib
 
@@ -20,7 +19,6 @@ from lastro.gateway.environment import (
     FileForm,
     FileSettings,
     settings_for,
-    shell_lines,
 )
 from lastro.gateway.environment_files import merged, write_settings
 
@@ -150,17 +148,6 @@ def test_the_address_may_be_given_with_its_version_and_the_key_is_in_no_file(too
 def test_files_are_where_the_tool_was_told_to_look(tool, variable):
     assert made(tool, **{variable: "/elsewhere/"}).files[0].path.startswith("/elsewhere/")
     assert made(tool, **{variable: "relative"}).files[0].path.startswith("/home/me/")
-
-
-@given(
-    st.dictionaries(
-        st.from_regex(r"[A-Z_]{1,8}", fullmatch=True),
-        st.text(st.characters(min_codepoint=32, max_codepoint=126)),
-    )
-)
-def test_what_is_printed_a_shell_reads_back(environment):
-    lines = [shlex.split(line) for line in shell_lines(environment).splitlines()]
-    assert dict(line[1].split("=", 1) for line in lines) == environment
 
 
 # Merging ------------------------------------------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lastro.errors import ConfigError
-from lastro.gateway.listening import allowed_hosts, is_loopback, open_listener, tls_context
+from lastro.gateway.listening import allowed_hosts, open_listener, tls_context
 from lastro.gateway.settings import Anonymous, Listen
+from lastro.transport.address import is_loopback
 from tests.certificates import Authority
 
 

@@ -20,8 +20,10 @@ from lastro.errors import ConfigError, DamagedError
 from lastro.gateway.dialects.neutral import Used
 from lastro.gateway.price_overrides import PriceOverride
 from lastro.gateway.price_table import build_table, load_price_table, utc_clock
-from lastro.gateway.prices import EMPTY_TABLE, FREE, Clause, Period, Price, Prices, PriceTable, Rates
+from lastro.gateway.priced_models import EMPTY_TABLE, Clause, Period, PriceTable
+from lastro.gateway.prices import Prices
 from lastro.gateway.provider import Provider, ProviderKind
+from lastro.gateway.rates import FREE, Price, Rates
 
 NOW = 1_790_000_000_000_000_000
 SECOND = 1_000_000_000

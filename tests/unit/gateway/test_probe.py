@@ -17,7 +17,8 @@ from lastro.filesystem.system import System
 from lastro.gateway.credentials import CredentialStore
 from lastro.gateway.dialects.neutral import Dialect
 from lastro.gateway.http_upstream import HttpUpstream
-from lastro.gateway.probe import MOST_CALLS, TOOL_TOKENS, probe
+from lastro.gateway.probe import TOOL_TOKENS, probe
+from lastro.gateway.probe_calls import MOST_CALLS
 from lastro.gateway.probe_lists import next_page, pick_model, read_list, read_props, read_show
 from lastro.gateway.probe_store import Finding, ProbeResult, ProbeStore
 from lastro.gateway.provider import KeySource, ModelFacts, Provider, ProviderKind, ToolSupport

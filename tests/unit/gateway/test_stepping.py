@@ -238,3 +238,22 @@ def test_another_users_socket_is_told_nothing(tmp_path, monkeypatch):
 
     asyncio.run(tell())
     assert b"".join(heard) == b""
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "directory", "pipe", "long", "nul"])
+def test_what_is_no_socket_is_no_supervisor(tmp_path, kind):
+    path = tmp_path / "s.sock"
+    if kind == "file":
+        path.write_bytes(b"x")
+    elif kind == "link":
+        path.symlink_to(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "long":
+        path = f"{tmp_path}/{'s' * 200}"
+    else:
+        path = f"{tmp_path}/a\0b"
+    with steps() as told:
+        assert asyncio.run(told.notice(key_for(path), "x-1", 1)) is False

@@ -124,6 +124,8 @@ class ProviderList(Struct, frozen=True, kw_only=True):
 
     providers: tuple[ProviderState, ...]
     failed: int = 0
+    problems: tuple[Sentence, ...] = ()
+    """What could not be read, and was left out."""
 
 
 class ProviderRemoved(Struct, frozen=True, kw_only=True):
@@ -300,6 +302,7 @@ class RouteExplained(Struct, frozen=True, kw_only=True):
     origin: str
     live: bool
     """Whether circuits of the running gateway were looked at."""
+    problems: tuple[Sentence, ...] = ()
 
 
 class RoutesList(Struct, frozen=True, kw_only=True):
@@ -438,6 +441,8 @@ class UsageReply(Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]
     attempts: dict[str, int]
     savings: tuple[Saving, ...]
+    problems: tuple[Sentence, ...] = ()
+    """Why prices, and with them savings, may be unknown."""
 
 
 class ExchangesSearch(Struct, frozen=True, kw_only=True):

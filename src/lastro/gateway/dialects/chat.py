@@ -1,7 +1,7 @@
 """``CODEC`` of OpenAI Chat Completions: ``POST /v1/chat/completions`` (``codec.Codec``).
 
-The work is done beside it: ``chat_request`` reads requests and ``chat_asking`` writes them, ``chat_answer`` reads answers,
-``chat_whole`` and ``chat_stream`` hold the two forms of an answer, ``openai_errors`` the errors.
+The work is done beside it: ``chat_request`` reads requests and ``chat_asking`` writes them, ``chat_answer`` reads answers
+(``chat_nouns``), ``chat_whole`` and ``chat_stream`` hold the two forms of an answer, ``openai_errors`` the errors.
 """
 
 from __future__ import annotations

@@ -13,9 +13,19 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import msgspec
 from msgspec import Struct, field
 
+from lastro.gateway.dialects.chat_nouns import (
+    HINT,
+    Answer,
+    Call,
+    Choice,
+    Function,
+    InputDetails,
+    Message,
+    OutputDetails,
+    Usage,
+)
 from lastro.gateway.dialects.codec import MalformedError
 from lastro.gateway.dialects.json_splice import Path
 from lastro.gateway.dialects.neutral import (
@@ -35,90 +45,6 @@ from lastro.gateway.dialects.neutral import (
 from lastro.gateway.dialects.openai_errors import read_error_object
 from lastro.messages import N_
 
-HINT: Final = N_("Ask another model, or tell its provider")
-
-
-class Piece(Struct):
-    """A part of a content that is a list."""
-
-    type: str = "text"
-    text: str | None = None
-    thinking: list[Piece] | None = None
-
-
-class Function(Struct):
-    """Name and arguments of a call, or more of them."""
-
-    name: str | None = None
-    arguments: str | None = None
-
-
-class Call(Struct):
-    """A call, or more of it."""
-
-    index: int | None = None
-    id: str | None = None
-    function: Function | None = None
-
-
-class Message(Struct):
-    """What is said: a delta, or a whole message."""
-
-    content: str | list[Piece] | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[Call] | None = None
-    function_call: Function | None = None
-
-
-class Choice(Struct):
-    """One alternative."""
-
-    index: int = 0
-    delta: Message | None = None
-    message: Message | None = None
-    finish_reason: str | None = None
-    stop_reason: str | int | None = None
-    """The stop sequence, as vLLM says it."""
-
-
-class InputDetails(Struct):
-    """Parts of the input."""
-
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class OutputDetails(Struct):
-    """Parts of the output."""
-
-    reasoning_tokens: int | None = None
-
-
-class Usage(Struct):
-    """Tokens."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: InputDetails | None = None
-    completion_tokens_details: OutputDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-    """As DeepSeek says it."""
-
-
-class Answer(Struct):
-    """A chunk, or a whole answer."""
-
-    id: str | None = None
-    model: str | None = None
-    choices: list[Choice] | None = None
-    usage: Usage | None = None
-    error: object = None
-
-
-_ANSWER: Final = msgspec.json.Decoder(Answer)
-
 _REASONS: Final = {
     "stop": StopReason.END,
     "length": StopReason.LENGTH,
@@ -128,25 +54,6 @@ _REASONS: Final = {
     "content_filter": StopReason.CONTENT_FILTER,
 }
 _FAILURES: Final = {"error": ErrorKind.UPSTREAM, "insufficient_system_resource": ErrorKind.OVERLOADED}
-
-
-def parse(data: bytes) -> Answer:
-    """One chunk, or a whole answer.
-
-    Raises:
-        MalformedError: it is neither.
-    """
-    try:
-        answer = _ANSWER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(
-            N_("This is no answer of Chat Completions: {detail}"), detail=str(error), hint=HINT
-        ) from error
-    if answer.choices is None and answer.usage is None and not answer.error:
-        raise MalformedError(
-            N_("This is no answer of Chat Completions: {detail}"), detail="choices", hint=HINT
-        )
-    return answer
 
 
 class OpenCall(Struct):
@@ -189,11 +96,6 @@ class AnswerReader:
         self._used: Used | None = None
         self._failure: Failed | None = None
         self._end = Ended(reason=StopReason.END)
-
-    @property
-    def said_something(self) -> bool:
-        """Whether any choice has begun."""
-        return bool(self._alternatives)
 
     def read(self, answer: Answer) -> list[Happening]:
         """The events of the next chunk."""

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from lastro.gateway.dialects.chat_answer import HINT, AnswerReader, OpenCall, parse
+from lastro.gateway.dialects.chat_answer import AnswerReader, OpenCall
+from lastro.gateway.dialects.chat_nouns import HINT, parse
 from lastro.gateway.dialects.chat_whole import WRITTEN_REASONS, written_usage
 from lastro.gateway.dialects.codec import Frame, MalformedError, TruncatedError
 from lastro.gateway.dialects.json_splice import Path, find, splice

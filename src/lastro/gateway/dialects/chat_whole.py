@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from lastro.gateway.dialects.chat_answer import HINT, AnswerReader, parse
+from lastro.gateway.dialects.chat_answer import AnswerReader
+from lastro.gateway.dialects.chat_nouns import HINT, parse
 from lastro.gateway.dialects.codec import MalformedError
 from lastro.gateway.dialects.folded import fold
 from lastro.gateway.dialects.json_splice import find, splice_text

@@ -2,8 +2,8 @@
 
 What always holds: as ``codec``. The model and whether to stream stand in the URL, so ``with_model`` changes nothing and the caller says
 both. Streams are server-sent events here; for a client that did not ask with ``alt=sse``, the one who serves makes a list of them.
-The parts are ``gemini_request`` and ``gemini_contents`` (the conversation), ``gemini_stream`` and ``gemini_answer`` (the answer),
-``gemini_errors`` and ``gemini_schema``; this module is what the rest of the gateway sees.
+The parts are ``gemini_request``, ``gemini_turns`` and ``gemini_contents`` (the conversation), ``gemini_stream`` and ``gemini_answer`` (the
+answer), ``gemini_errors`` and ``gemini_schema``; this module is what the rest of the gateway sees.
 
 What only this dialect has, when another one answers: ``safetySettings``, ``labels`` and settings without a neutral word are losses;
 ``cachedContent``, files and sounds, several candidates and answers that are no text are refused; hosted tools (search, code) are losses

@@ -20,7 +20,7 @@ from msgspec import Raw, Struct
 from lastro.gateway.dialects.codec import Frame, TruncatedError
 from lastro.gateway.dialects.gemini_errors import read_error_object
 from lastro.gateway.dialects.gemini_nouns import ANSWER, NOTHING, Answer, Candidate, FunctionCall, Part, Usage
-from lastro.gateway.dialects.gemini_request import call_id
+from lastro.gateway.dialects.gemini_turns import call_id
 from lastro.gateway.dialects.neutral import (
     Began,
     BlockEnded,

@@ -121,11 +121,6 @@ def format_event(data: bytes, event: str | None = None) -> bytes:
     return head + b"".join(b"data: " + line + b"\n" for line in re.split(rb"\r\n|\n|\r", data)) + b"\n"
 
 
-def format_comment(text: str = "") -> bytes:
-    """A comment of one line: keeps a connection alive, and no client takes it for an event."""
-    return b": " + text.replace("\r", " ").replace("\n", " ").encode() + b"\n\n"
-
-
 def with_data(raw: bytes, data: bytes) -> bytes:
     """The same event with other data; its name, its comments and its line ends stay."""
     lines = raw.splitlines(keepends=True)

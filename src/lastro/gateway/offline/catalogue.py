@@ -18,7 +18,6 @@ from lastro.gateway.provider import ToolSupport
 from lastro.gateway.route import TaskKind
 from lastro.messages import N_
 
-_BILLION: Final = 1_000_000_000
 _MIB: Final = 1024 * 1024
 
 
@@ -55,8 +54,6 @@ class CatalogueModel(Struct, frozen=True, kw_only=True):
     good_for: str
     """A msgid."""
     known: Known = Known.PUBLISHER
-    active: int = 0
-    """Weights that work on each token, where that is not all of them."""
     tools: ToolSupport = ToolSupport.UNKNOWN
     kinds: tuple[str, ...] = ()
     size: int = 0
@@ -156,7 +153,6 @@ CATALOGUE: Final[tuple[CatalogueModel, ...]] = (
         title="Qwen3-Coder 30B-A3B Instruct",
         licence="Apache-2.0",
         parameters=30_500_000_000,
-        active=3_300_000_000,
         quantisation="Q4_K_M",
         context=262_144,
         good_for=_WORD_AGENT,
@@ -169,7 +165,6 @@ CATALOGUE: Final[tuple[CatalogueModel, ...]] = (
         title="DeepSeek-Coder-V2-Lite Instruct",
         licence="DeepSeek Model License",
         parameters=15_700_000_000,
-        active=2_400_000_000,
         quantisation="Q4_K_M",
         context=131_072,
         good_for=_WORD_MOST,
@@ -219,7 +214,6 @@ CATALOGUE: Final[tuple[CatalogueModel, ...]] = (
         title="gpt-oss 20B",
         licence="Apache-2.0",
         parameters=20_900_000_000,
-        active=3_600_000_000,
         quantisation="MXFP4",
         context=131_072,
         good_for=_WORD_AGENT,

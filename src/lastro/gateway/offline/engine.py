@@ -66,13 +66,6 @@ class EngineState(Struct, frozen=True, kw_only=True):
     """Since the gateway began."""
 
 
-class Speed(Struct, frozen=True, kw_only=True):
-    """Tokens a second, read and written, of one short conversation."""
-
-    read: float
-    write: float
-
-
 class OfflineEngine:
     """Implements ``collaborators.Engine``. ``monotonic`` (seconds) and ``new_key`` (a random text for each start) are given."""
 
@@ -121,16 +114,6 @@ class OfflineEngine:
         """
         answer = await (await self._run(model)).ask("POST", "/tokenize", {"content": text})
         return len(answer["tokens"])
-
-    async def measure(self, model: str) -> Speed:
-        """How fast ``model`` is here; takes a second or so with a small one.
-
-        Raises:
-            LastroError: as ``ready``.
-        """
-        order = {"prompt": "def add(a, b):\n" * 16, "n_predict": 32, "temperature": 0, "cache_prompt": False}
-        timings = (await (await self._run(model)).ask("POST", "/completion", order))["timings"]
-        return Speed(read=float(timings["prompt_per_second"]), write=float(timings["predicted_per_second"]))
 
     def state(self) -> EngineState:
         """What runs now."""
@@ -282,16 +265,6 @@ class OfflineEngine:
         except UnreachableError:
             return False
         return any(slot["is_processing"] for slot in slots)
-
-
-def installed_engine() -> str:
-    """The version of the engine of this installation; empty where it has none. Loads nothing of it."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  only for status
-
-    try:
-        return version("xllamacpp")
-    except PackageNotFoundError:
-        return ""
 
 
 def _stamp(path: str) -> tuple[int, ...]:

@@ -1,8 +1,7 @@
 """What this machine has, and which offline models run on it.
 
-The rule is one of memory: weights, the cache of the context, and 256 MiB for the engine itself must fit into what is free; speed is only
-said where it was measured (``OfflineEngine.measure``). What always holds: a limit of the container counts like missing memory, and a GPU
-counts only when its driver's own tool answers.
+The rule is one of memory: weights, the cache of the context, and 256 MiB for the engine itself must fit into what is free. What
+always holds: a limit of the container counts like missing memory, and a GPU counts only when its driver's own tool answers.
 """
 
 from __future__ import annotations
@@ -58,15 +57,13 @@ class Verdict(StrEnum):
 
 
 class Fit(Struct, frozen=True, kw_only=True):
-    """How a model fits: ``needed`` and ``available`` in bytes, ``context`` in tokens; ``speed`` is ``None`` where it was not measured."""
+    """How a model fits: ``needed`` and ``available`` in bytes, ``context`` in tokens."""
 
     verdict: Verdict
     reason: Message
     needed: int
     available: int
     context: int
-    speed: float | None = None
-    """Tokens written in a second on this machine."""
 
 
 def inspect_machine(*, ask_gpu: bool = True) -> Machine:
@@ -106,11 +103,8 @@ def context_for(model: OfflineModel, available: int, *, parallel: int = 1) -> in
     return fitting // _STEP * _STEP if fitting >= min(LEAST_CONTEXT, wanted) else 0
 
 
-def fits(model: OfflineModel | CatalogueModel, machine: Machine, *, speed: float | None = None) -> Fit:
-    """Whether ``model`` runs on ``machine``: with the memory that is free now, or tightly with all there is; a GPU's if that is more.
-
-    ``speed``: tokens a second as measured here, passed on.
-    """
+def fits(model: OfflineModel | CatalogueModel, machine: Machine) -> Fit:
+    """Whether ``model`` runs on ``machine``: with the memory that is free now, or tightly with all there is; a GPU's if that is more."""
     graphics = max((gpu.free for gpu in machine.gpus), default=0)
     available = max(machine.available, graphics)
     most = max(machine.memory, *(gpu.memory for gpu in machine.gpus), 0)
@@ -137,7 +131,6 @@ def fits(model: OfflineModel | CatalogueModel, machine: Machine, *, speed: float
         needed=needed,
         available=available,
         context=context,
-        speed=speed,
     )
 
 

@@ -69,7 +69,6 @@ class GgufFacts(Struct, frozen=True, kw_only=True):
     cache_bytes: int = 0
     """Of the engine's memory for each token of context (keys and values of 16 bits)."""
     chat_template: str = ""
-    tokenizer: str = ""
     size: int = 0
     """Of the whole file."""
 
@@ -137,7 +136,6 @@ class _Reader:
             parameters=self._parameters,
             cache_bytes=_cache_bytes(facts, architecture),
             chat_template=_string(facts.get("tokenizer.chat_template")),
-            tokenizer=_string(facts.get("tokenizer.ggml.model")),
             size=self._size,
         )
 

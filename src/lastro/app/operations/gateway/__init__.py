@@ -11,5 +11,14 @@ from lastro.app.operations.gateway.models import OPERATIONS as MODELS
 from lastro.app.operations.gateway.providers import OPERATIONS as PROVIDERS
 from lastro.app.operations.gateway.routes import OPERATIONS as ROUTES
 from lastro.app.operations.gateway.status import OPERATIONS as STATUS
+from lastro.app.operations.gateway.usage import OPERATIONS as USAGE
 
-OPERATIONS: tuple[Operation[Any, Any], ...] = (*STATUS, *PROVIDERS, *MODELS, *ROUTES, *KEYS, *EXCHANGES)
+OPERATIONS: tuple[Operation[Any, Any], ...] = (
+    *STATUS,
+    *PROVIDERS,
+    *MODELS,
+    *ROUTES,
+    *KEYS,
+    *USAGE,
+    *EXCHANGES,
+)

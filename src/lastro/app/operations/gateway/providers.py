@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 import shlex
 from collections.abc import Mapping
 from typing import Final
 
 from lastro.app.desk import Desk
 from lastro.app.gateway_parts import OfflineFacts, make_directories, open_credentials
-from lastro.app.gateway_places import GatewayPlaces, gateway_places
+from lastro.app.gateway_places import gateway_places
 from lastro.app.operation import Effect, Nothing, Operation, Place
+from lastro.app.operations.gateway.dialects import dialects_of
+from lastro.app.operations.gateway.errands import probe_provider
 from lastro.app.operations.gateway.live import live_status, told
 from lastro.app.requests.gateway import (
     ProviderList,
@@ -27,13 +27,11 @@ from lastro.gateway.administration import GatewayStatus
 from lastro.gateway.configuration import read_settings
 from lastro.gateway.configuration_edit import add_provider, remove_provider
 from lastro.gateway.credentials import CredentialStore
-from lastro.gateway.dialects.neutral import Dialect
 from lastro.gateway.offline.models import ModelDirectory
 from lastro.gateway.probe_store import Finding, ProbeResult, ProbeStore
 from lastro.gateway.provider import (
     BASE_URLS,
     DIALECTS,
-    OFFLINE_PROVIDER,
     KeySource,
     ModelFacts,
     Provider,
@@ -69,7 +67,8 @@ def add(desk: Desk, request: ProvidersAdd) -> ProviderState:
     added = next(one for one in settings.providers if one.name == provider.name)
     probes = ProbeStore(places.probes)
     if not request.no_test:
-        probes.write(_probe(desk, places, added, credentials))
+        probe_provider(desk, added.name)
+        probes.refresh()
     return _state(added, probes.all().get(added.name), credentials, live_status(desk), {})
 
 
@@ -82,20 +81,12 @@ def _provider_of(request: ProvidersAdd) -> Provider:
             hint=N_("Say so with --base-url, with its version: http://127.0.0.1:11434/v1"),
             name=request.name,
         )
-    try:
-        dialects = tuple(Dialect(name) for name in request.dialects)
-    except ValueError as error:
-        raise UsageError(
-            N_("There is no such dialect: {names}"),
-            hint=N_("There are chat, responses, messages and gemini."),
-            names=", ".join(request.dialects),
-        ) from error
     return Provider(
         name=request.name,
         kind=kind,
         base_url=base_url,
         key=_key_source(request, kind),
-        dialects=dialects,
+        dialects=dialects_of(request.dialects),
         local=request.local,
     )
 
@@ -150,7 +141,8 @@ def list_all(desk: Desk, _: Nothing) -> ProviderList:
     return ProviderList(
         providers=tuple(
             _state(one, probes.get(one.name), credentials, running, offline) for one in settings.providers
-        )
+        ),
+        problems=tuple(map(told, problems)),
     )
 
 
@@ -171,14 +163,16 @@ def test(desk: Desk, request: ProvidersTest) -> ProviderList:
     credentials = open_credentials(places, lambda: settings.providers, desk.clock)
     probes = ProbeStore(places.probes)
     for name in wanted:
-        probes.write(_probe(desk, places, known[name], credentials))
+        probe_provider(desk, name)
+    probes.refresh()
     problems: list[LastroError] = []
     offline = OfflineFacts(ModelDirectory(places.models), on_problem=problems.append).all()
     running = live_status(desk)
     states = tuple(
         _state(known[name], probes.all().get(name), credentials, running, offline) for name in wanted
     )
-    return ProviderList(providers=states, failed=sum(state.problem is not None for state in states))
+    failed = sum(state.problem is not None for state in states)
+    return ProviderList(providers=states, failed=failed, problems=tuple(map(told, problems)))
 
 
 def remove(desk: Desk, request: ProviderName) -> ProviderRemoved:
@@ -188,62 +182,6 @@ def remove(desk: Desk, request: ProviderName) -> ProviderRemoved:
     ProbeStore(places.probes).remove(request.name)
     credentials = open_credentials(places, tuple, desk.clock)
     return ProviderRemoved(name=request.name, key_removed=credentials.remove(request.name))
-
-
-def _probe(
-    desk: Desk, places: GatewayPlaces, provider: Provider, credentials: CredentialStore
-) -> ProbeResult:
-    from lastro.app.gateway_process import require_gateway  # noqa: PLC0415  aiohttp, for this alone
-
-    require_gateway()
-    from lastro.gateway.http_upstream import HttpUpstream, environment_proxies  # noqa: PLC0415  as above
-    from lastro.gateway.probe import probe  # noqa: PLC0415  as above
-
-    async def ask() -> ProbeResult:
-        upstream = HttpUpstream(proxies=environment_proxies())
-        try:
-            if provider.name == OFFLINE_PROVIDER:
-                return await _probe_offline(desk, places, provider)
-            return await probe(provider, upstream, credentials, time_ns=desk.clock.wall_ns())
-        finally:
-            await upstream.close()
-
-    return asyncio.run(ask())
-
-
-async def _probe_offline(desk: Desk, places: GatewayPlaces, provider: Provider) -> ProbeResult:
-    """Whether the engine loads each model that is here: that is all there is to find out about it."""
-    from lastro.gateway.offline.engine import OfflineEngine  # noqa: PLC0415  only here
-
-    directory = ModelDirectory(places.models)
-    engine = OfflineEngine(directory, new_key=lambda: secrets.token_hex(32))
-    found: dict[str, ModelFacts] = {}
-    problem: Finding | None = None
-    try:
-        for model in directory.models():
-            await engine.ready(model.name)
-            found[model.name] = model.facts
-    except LastroError as error:
-        said = told(error)
-        problem = Finding(code=said.code, msgid=said.msgid, hint=said.hint, parameters=said.parameters)
-    finally:
-        await engine.close()
-    if not found and problem is None:
-        problem = Finding(
-            code="not_pulled",
-            msgid=N_("No offline model is here yet."),
-            hint=N_("Fetch one: lastro gateway models pull smollm2"),
-        )
-    return ProbeResult(
-        provider=provider.name,
-        base_url=provider.base_url,
-        time_ns=desk.clock.wall_ns(),
-        model=next(iter(found), ""),
-        dialects=DIALECTS[ProviderKind.OFFLINE] if found else (),
-        models=found,
-        tools=ToolSupport.UNKNOWN,
-        problem=problem,
-    )
 
 
 def _state(

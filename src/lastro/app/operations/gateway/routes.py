@@ -9,6 +9,7 @@ from lastro.app.desk import Desk
 from lastro.app.gateway_parts import OfflineFacts, open_credentials, open_keyring, open_prices
 from lastro.app.gateway_places import gateway_places
 from lastro.app.operation import Effect, Operation, Place
+from lastro.app.operations.gateway.dialects import dialects_of
 from lastro.app.operations.gateway.live import address_of, live_status, told
 from lastro.app.requests.gateway import (
     Environment,
@@ -21,10 +22,9 @@ from lastro.app.requests.gateway import (
     RouteState,
     SettingsFile,
 )
-from lastro.errors import LastroError, NotFoundError, UsageError
+from lastro.errors import ConfigError, LastroError, NotFoundError, UsageError
 from lastro.gateway.administration import GatewayStatus
 from lastro.gateway.configuration import read_settings
-from lastro.gateway.dialects.neutral import Dialect
 from lastro.gateway.environment import CodingTool, settings_for
 from lastro.gateway.environment_files import merged, write_settings
 from lastro.gateway.keys import GatewayKey
@@ -58,12 +58,11 @@ class SeenHealth:
         return found.in_flight if found else 0
 
 
-def open_router(desk: Desk, running: GatewayStatus | None) -> SettingsRouter:
-    """Routing as a gateway of this installation does it now, for looking."""
+def open_router(desk: Desk, running: GatewayStatus | None, problems: list[LastroError]) -> SettingsRouter:
+    """Routing as a gateway of this installation does it now, for looking; ``problems`` takes what could not be read."""
     places = gateway_places(desk.places)
     settings = read_settings(places.configuration)
     credentials = open_credentials(places, lambda: settings.providers, desk.clock)
-    problems: list[LastroError] = []
     prices = open_prices(places, desk.clock, on_problem=problems.append)
     return SettingsRouter(
         settings=lambda: settings,
@@ -79,10 +78,12 @@ def open_router(desk: Desk, running: GatewayStatus | None) -> SettingsRouter:
 def explain(desk: Desk, request: RoutesExplain) -> RouteExplained:
     """What would be done with a call."""
     running = live_status(desk)
-    routed = open_router(desk, running).explain(
+    (dialect,) = dialects_of((request.dialect,))
+    problems: list[LastroError] = []
+    routed = open_router(desk, running, problems).explain(
         kind=_task_kind(request.task) if request.task else None,
         model=request.model,
-        dialect=_dialect(request.dialect),
+        dialect=dialect,
         headers=_headers(request.header),
         key=_key(desk, request.key or _OWN_TOOLS, required=bool(request.key)),
         has_tools=request.tools,
@@ -98,6 +99,7 @@ def explain(desk: Desk, request: RoutesExplain) -> RouteExplained:
         recording=routed.route.recording,
         origin=routed.route.origin.value,
         live=running is not None,
+        problems=tuple(map(told, problems)),
     )
 
 
@@ -131,17 +133,6 @@ def _task_kind(word: str) -> TaskKind:
             hint=N_("There are: {kinds}"),
             word=word,
             kinds=", ".join(kind.value for kind in TaskKind),
-        ) from error
-
-
-def _dialect(word: str) -> Dialect:
-    try:
-        return Dialect(word)
-    except ValueError as error:
-        raise UsageError(
-            N_("There is no such dialect: {names}"),
-            hint=N_("There are chat, responses, messages and gemini."),
-            names=word,
         ) from error
 
 
@@ -216,7 +207,15 @@ def environment(desk: Desk, request: Environment) -> EnvironmentReply:
             tools=", ".join(tool.value for tool in CodingTool),
             address=address_of(desk, live_status(desk)),
         ) from error
-    address = address_of(desk, live_status(desk))
+    running = live_status(desk)
+    address = address_of(desk, running)
+    if running is None and address.endswith(":0"):
+        raise ConfigError(
+            N_("The gateway takes any free port, so only a running one has an address."),
+            hint=N_(
+                "Start it with 'lastro gateway serve', or set a port in address of [listen] in gateway.toml."
+            ),
+        )
     settings = settings_for(
         tool,
         base_url=address,

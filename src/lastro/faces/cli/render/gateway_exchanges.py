@@ -16,7 +16,7 @@ from lastro.app.requests.gateway import (
 from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import words
-from lastro.faces.cli.render.gateway_words import money, span, sum_of, tokens
+from lastro.faces.cli.render.gateway_words import money, span, sum_of, tokens, warn_of
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext, sentence
 from lastro.messages import N_
@@ -40,6 +40,7 @@ SAVINGS: Final = {
 
 def usage(reply: UsageReply, request: Any, context: Context) -> None:
     """A line for each group, the sum, and what was saved."""
+    warn_of(reply.problems, context)
     terminal = context.terminal
     if not reply.total.exchanges:
         terminal.line(_("Nothing was asked since {time}.", time=words.moment(reply.since_ns, context)))

@@ -32,6 +32,7 @@ TOOLS: Final = {"yes": N_("calls tools"), "no": N_("calls no tools"), "unknown":
 
 def providers(reply: ProviderList, request: Any, context: Context) -> None:
     """All providers."""
+    gateway_words.warn_of(reply.problems, context)
     for state in reply.providers:
         provider(state, request, context)
     if all(state.kind == "offline" for state in reply.providers):

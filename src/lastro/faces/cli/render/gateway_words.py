@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from lastro.app.requests.gateway import Sentence
+from lastro.faces.cli.context import Context
+from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
+from lastro.faces.translation import sentence
 
 _MICRO = 1_000_000
+
+
+def warn_of(problems: Iterable[Sentence], context: Context) -> None:
+    """Say what could not be read, and what to do about it."""
+    for problem in problems:
+        context.terminal.warn(words.warning(sentence(problem.msgid, problem.parameters), context))
+        if problem.hint:
+            context.terminal.warn(f"  {sentence(problem.hint, problem.parameters)}")
 
 
 def money(cost: int | None) -> str:
