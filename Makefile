@@ -66,7 +66,7 @@ develop: $(VENV)/.developed ## Install the development tools into .venv
 
 .PHONY: check
 check: lint ## Format, lint, types, layers, translations and the fast tests; under two minutes
-	@$(BIN)/python -m pytest -q -m "$(FAST)"
+	@$(BIN)/python -m pytest -q -n logical --dist worksteal -m "$(FAST)"
 
 .PHONY: lint
 lint: develop ## Everything of `check` but the tests

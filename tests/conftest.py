@@ -29,3 +29,17 @@ def pytest_runtest_setup(item):
             if name not in CAPABILITIES:
                 pytest.fail(f"no such capability: {name!r}; there are {sorted(CAPABILITIES)}", pytrace=False)
             needs(has_capability(name), name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable():
+    """Names that are not UTF-8 stand in many reports, and what carries reports between processes takes only text that is."""
+    return _encodable((yield))
+
+
+def _encodable(data):
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {_encodable(key): _encodable(value) for key, value in data.items()}
+    return type(data)(map(_encodable, data)) if isinstance(data, list | tuple) else data
