@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lastro.domain.entry import EntryType
-from lastro.errors import LastroError
+from lastro.errors import DamagedError, LastroError
 from lastro.store import pack, transaction
 from lastro.store.check import Severity, check_backend
 from lastro.store.content import ContentWriter, read_content
@@ -165,6 +165,17 @@ def test_without_reading_data_a_check_still_sees_a_pack_without_its_ends(sound, 
         damage_in(kit, objects, name, place)
         found = check_backend(kit.backend, kit.secret, clock=kit.clock)
         assert name in {item.object for item in found if item.code == "pack_damaged"}
+
+
+def test_another_object_in_the_place_of_the_signing_key_is_damage(sound):
+    kit, objects, _ = sound
+    for other in (
+        name for name in objects if name.startswith(("keys/", "format")) and name != "keys/signing"
+    ):
+        kit.backend.objects = {**objects, "keys/signing": objects[other]}
+        list(check_backend(kit.backend, kit.secret, clock=kit.clock))
+        with pytest.raises(DamagedError, match="keys/signing"):
+            kit.open()
 
 
 @settings(max_examples=60)

@@ -175,11 +175,13 @@ def _open_slot(repository: str, name: str, raw: bytes, kind: str, secret: bytes)
 
 def _open_signing_key(repository: str, masters: dict[int, bytes], raw: bytes) -> Ed25519PrivateKey:
     fields = decode_checked(raw, SIGNING_KEY)
-    key = derive(masters[FIRST_EPOCH], bytes.fromhex(str(fields.get("salt"))), b"lastro-signing-0")
-    public = bytes.fromhex(str(fields.get("public")))
     try:
-        private = AESGCM(key).decrypt(bytes(12), bytes.fromhex(str(fields.get("wrapped"))), public)
-    except InvalidTag:
+        salt, public, wrapped = (
+            bytes.fromhex(str(fields.get(name))) for name in ("salt", "public", "wrapped")
+        )
+        key = derive(masters[FIRST_EPOCH], salt, b"lastro-signing-0")
+        private = AESGCM(key).decrypt(bytes(12), wrapped, public)
+    except (InvalidTag, ValueError):  # not of these keys, or another object in its place
         raise DamagedError(
             N_("{object} does not belong to the repository {repository}."),
             object=SIGNING_KEY,

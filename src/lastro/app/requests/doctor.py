@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from lastro.app.requests.gateway import Sentence
+from lastro.app.requests.sentence import Sentence
 
 
 class Finding(Struct, frozen=True, kw_only=True):

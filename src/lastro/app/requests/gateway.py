@@ -7,19 +7,10 @@ from typing import Annotated
 from msgspec import Struct
 
 from lastro.app.operation import parameter
+from lastro.app.requests.sentence import Sentence
 from lastro.messages import N_
 
 _PROVIDER = parameter(N_("The provider."), cli="argument", metavar="NAME")
-
-
-class Sentence(Struct, frozen=True, kw_only=True):
-    """An English msgid and what fills it; ``code`` is for programs."""
-
-    msgid: str
-    parameters: dict[str, str] = {}
-    hint: str = ""
-    code: str = ""
-
 
 # Providers ----------------------------------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,6 @@ from lastro.app.events import Event
 from lastro.errors import LastroError, UnreachableError
 from lastro.faces.cli.command import GlobalOptions
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.demo_gateway import gateway
 from lastro.faces.cli.render.events import Announcer
 from lastro.faces.translation import gettext as _
 from lastro.messages import N_
@@ -250,8 +249,14 @@ def _alone(tour: Tour) -> None:
     tour.lastro("log", notes)
 
 
+def _gateway(tour: Tour) -> None:
+    from lastro.faces.cli.demo_gateway import gateway  # noqa: PLC0415  help needs none of it
+
+    gateway(tour)
+
+
 SCENES: Final[tuple[tuple[str, Callable[[Tour], None]], ...]] = (
     (N_("1. A directory is protected, continuously"), _protect),
     (N_("2. Without anything running"), _alone),
-    (N_("3. A gateway to models, one of them offline"), gateway),
+    (N_("3. A gateway to models, one of them offline"), _gateway),
 )

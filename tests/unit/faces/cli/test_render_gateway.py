@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from lastro.app.requests import doctor, gateway
+from lastro.app.requests.sentence import Sentence
 from lastro.faces.cli.render import render
 from lastro.faces.cli.render.gateway_words import money, span, sum_of, tokens
 
@@ -38,7 +39,7 @@ CODES = {
     gateway.KeyAdded: {"text": "lastro-text"},
     gateway.ProviderState: {"key": "file", "circuit": "open", "tools": "yes"},
     doctor.Finding: {"state": "warning"},
-    gateway.Sentence: {"msgid": "{a} was not found.", "hint": "See {a}."},
+    Sentence: {"msgid": "{a} was not found.", "hint": "See {a}."},
     gateway.ExchangeItem: {"id": "x-1"},
     gateway.ModelState: {"digest": "00", "good_for": "Small edits."},
     gateway.ModelHere: {"digest": "00"},

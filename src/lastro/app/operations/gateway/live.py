@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from lastro.app.desk import Desk
 from lastro.app.gateway_places import gateway_places
-from lastro.app.requests.gateway import Sentence
-from lastro.errors import LastroError, UnreachableError
+from lastro.errors import UnreachableError
 from lastro.gateway.admin_client import AdminClient
 from lastro.gateway.administration import GatewayStatus
 from lastro.gateway.configuration import read_settings
-from lastro.messages import N_, Message
+from lastro.messages import N_
 
 
 def admin(desk: Desk) -> AdminClient:
@@ -39,11 +38,3 @@ def not_running(error: UnreachableError) -> UnreachableError:
     return UnreachableError(
         N_("No gateway is running."), hint=N_("Start it with 'lastro gateway serve' or 'lastro up'.")
     )
-
-
-def told(said: LastroError | Message) -> Sentence:
-    """An error or a message as replies carry it."""
-    parameters = {name: str(value) for name, value in said.parameters.items()}
-    if isinstance(said, Message):
-        return Sentence(msgid=said.msgid, parameters=parameters)
-    return Sentence(msgid=said.msgid, parameters=parameters, hint=said.hint, code=said.code)

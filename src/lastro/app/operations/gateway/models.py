@@ -8,7 +8,6 @@ from lastro.app.desk import Desk
 from lastro.app.gateway_parts import make_directories
 from lastro.app.gateway_places import gateway_places
 from lastro.app.operation import Effect, Operation, Place
-from lastro.app.operations.gateway.live import told
 from lastro.app.requests.gateway import (
     ModelHere,
     ModelList,
@@ -19,6 +18,7 @@ from lastro.app.requests.gateway import (
     ModelsPull,
     ModelState,
 )
+from lastro.app.requests.sentence import told
 from lastro.domain.progress import Progress
 from lastro.errors import NotFoundError
 from lastro.gateway.offline.catalogue import CATALOGUE, CatalogueModel

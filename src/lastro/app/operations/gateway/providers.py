@@ -12,7 +12,7 @@ from lastro.app.gateway_places import gateway_places
 from lastro.app.operation import Effect, Nothing, Operation, Place
 from lastro.app.operations.gateway.dialects import dialects_of
 from lastro.app.operations.gateway.errands import probe_provider
-from lastro.app.operations.gateway.live import live_status, told
+from lastro.app.operations.gateway.live import live_status
 from lastro.app.requests.gateway import (
     ProviderList,
     ProviderName,
@@ -20,8 +20,8 @@ from lastro.app.requests.gateway import (
     ProvidersAdd,
     ProviderState,
     ProvidersTest,
-    Sentence,
 )
+from lastro.app.requests.sentence import Sentence, told
 from lastro.errors import LastroError, NotFoundError, UsageError
 from lastro.gateway.administration import GatewayStatus
 from lastro.gateway.configuration import read_settings

@@ -10,7 +10,7 @@ from lastro.app.gateway_parts import OfflineFacts, open_credentials, open_keyrin
 from lastro.app.gateway_places import gateway_places
 from lastro.app.operation import Effect, Operation, Place
 from lastro.app.operations.gateway.dialects import dialects_of
-from lastro.app.operations.gateway.live import address_of, live_status, told
+from lastro.app.operations.gateway.live import address_of, live_status
 from lastro.app.requests.gateway import (
     Environment,
     EnvironmentReply,
@@ -22,6 +22,7 @@ from lastro.app.requests.gateway import (
     RouteState,
     SettingsFile,
 )
+from lastro.app.requests.sentence import told
 from lastro.errors import ConfigError, LastroError, NotFoundError, UsageError
 from lastro.gateway.administration import GatewayStatus
 from lastro.gateway.configuration import read_settings

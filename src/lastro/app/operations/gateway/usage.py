@@ -9,7 +9,6 @@ from lastro.app.desk import Desk
 from lastro.app.gateway_parts import open_prices
 from lastro.app.gateway_places import gateway_places
 from lastro.app.operation import Effect, Operation, Place
-from lastro.app.operations.gateway.live import told
 from lastro.app.operations.gateway.memory import memory
 from lastro.app.requests.gateway import (
     Saving,
@@ -17,6 +16,7 @@ from lastro.app.requests.gateway import (
     UsageRequest,
     UsageRow,
 )
+from lastro.app.requests.sentence import told
 from lastro.errors import LastroError, UsageError
 from lastro.gateway.configuration import read_settings
 from lastro.gateway.dialects.neutral import Used

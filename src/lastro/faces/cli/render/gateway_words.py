@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lastro.app.requests.gateway import Sentence
+from lastro.app.requests.sentence import Sentence
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
