@@ -162,7 +162,7 @@ def test_without_pip_it_says_so(directory, registry, tmp_path):
 def test_addresses_of_a_registry_stay_out_of_the_sentence(directory, registry, tmp_path):
     python = tmp_path / "python"
     python.write_text(
-        "#!/bin/sh\necho 'ERROR: HTTP 500 of https://user:secret@registry.example/simple/ it says'\nexit 1\n"
+        "#!/bin/sh\necho 'ERROR: HTTP 500 of https://user:secret@host.example/path it says'\nexit 1\n"
     )
     python.chmod(0o755)
     with pytest.raises(UnreachableError, match="HTTP 500 of … it says"):
