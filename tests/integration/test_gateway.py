@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+from lastro.gateway.admin_client import AdminClient
 from tests.integration.commands import Home, wait_until
 from tests.integration.gateway import CHAT, configure, running_gateway
 from tests.integration.providers import provider
@@ -340,6 +341,26 @@ def test_a_bad_configuration_keeps_the_old_one(home):
         answer = home.run("gateway", "serve", "--port", "0")
         assert answer.code == 2
         assert "nonsense" in answer.err
+
+
+def test_what_cannot_be_looked_at_ends_nobodys_answer(home):
+    """And circuits take their settings also from a reload that the owner asked for."""
+    with provider([Turn(fault=Fault(kind=FaultKind.STATUS, status=500))]) as upstream:
+        text = f'[providers.one]\nkind = "compatible"\nbase_url = "{upstream.base_url}"\n[routes.default]\nmodels = ["one/m"]\n'
+        configure(home, text)
+        with running_gateway(home) as gateway:
+            configure(home, text + "[circuit]\nfailures = 1\npause_s = 200.0\n")
+            AdminClient(os.path.join(home.path, "run/gateway-admin.sock")).reload()
+            assert gateway.post("/v1/chat/completions", CHAT).status >= 500
+            circuits = home.ask("gateway", "status")["circuits"]
+            assert circuits["one/m"] == "open"
+            models = os.path.join(home.path, "data/gateway/models")
+            os.rmdir(models)
+            with open(models, "wb"):
+                pass
+            told = gateway.process.wait_event("problem", lambda said: "goes on" in said["msgid"])
+            assert told["parameters"]["reason"] == "Not a directory"
+            assert gateway.get("/healthz").status == 200
 
 
 def test_a_second_gateway_of_the_same_home_is_refused(home):

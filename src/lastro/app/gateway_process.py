@@ -114,6 +114,7 @@ class _Gateway:
         self._keyring = open_keyring(places, clock)
         self._probes = ProbeStore(places.probes)
         self._models = ModelDirectory(places.models)
+        self._unseen = ""
         self._known_paths: tuple[str, ...] = ()
         self._known_files = KnownFiles(())
         self._offline = OfflineFacts(self._models, on_problem=teller.problem)
@@ -242,17 +243,30 @@ class _Gateway:
             try:
                 await asyncio.wait_for(stop.wait(), _LOOK_S)
             except TimeoutError:
-                if self._configuration.refresh():
-                    circuits.settings = self._configuration.current().circuit
-                    self._teller.tell("gateway_reloaded", path=self._places.configuration)
-                self._probes.refresh()
-                self._offline.refresh()
+                self._look(circuits)
 
-    def reload(self) -> bool:
+    def _look(self, circuits: Circuits) -> None:
+        """Take up what changed. What cannot be looked at is told once, and ends nobody's answer."""
+        try:
+            if self._configuration.refresh():
+                self._teller.tell("gateway_reloaded", path=self._places.configuration)
+            self._probes.refresh()
+            self._offline.refresh()
+        except OSError as error:
+            if str(error) != self._unseen:
+                self._teller.problem(_cannot_look(error))
+            self._unseen = str(error)
+        else:
+            self._unseen = ""
+        circuits.settings = self._configuration.current().circuit
+
+    def reload(self, circuits: Circuits) -> bool:
         """Read configuration now."""
         self._probes.refresh()
         self._offline.refresh()
-        return self._configuration.reload()
+        changed = self._configuration.reload()
+        circuits.settings = self._configuration.current().circuit
+        return changed
 
     def status(self, **live: object) -> GatewayStatus:
         """How it stands; ``live`` is what only the running parts know."""
@@ -322,6 +336,13 @@ class _Gateway:
             self._teller.problem(error)
 
 
+def _cannot_look(error: OSError) -> Message:
+    return Message(
+        msgid=N_("The gateway goes on with what it knows: {reason}"),
+        parameters={"reason": error.strerror or str(error)},
+    )
+
+
 def _no_model() -> Message:
     """What whoever asks now would be told."""
     return Message(
@@ -377,7 +398,7 @@ class _Owner:
 
     def reload(self) -> bool:
         """See ``Administered``."""
-        return self._gateway.reload()
+        return self._gateway.reload(self._circuits)
 
     def budgets(self, key: GatewayKey) -> Sequence[BudgetState]:
         """See ``Administered``."""

@@ -253,7 +253,7 @@ class Repository:
             DamagedError: a record is missing or was tampered with. Its parameter ``seq`` says which; ``after=seq`` goes on behind it.
         """
         while True:
-            batch = self._ask(lambda start=after: self._index.records(start, _BATCH))  # type: ignore[misc]
+            batch = self._ask(lambda start=after: self._index.records(start, _BATCH))  # type: ignore[misc]  # of a lambda with a default
             for item in batch:
                 if item.seq != after + 1 and not past_damage:
                     raise _lost_record(after + 1, LOG)
@@ -308,7 +308,7 @@ class Repository:
     def statistics(self) -> StoreStatistics:
         """How much lies where."""
         sizes = {folder: sum(map(self.backend.size, self.backend.names(folder))) for folder in FOLDERS}
-        packs = sum(len(self._ask(lambda part=folder: self._index.objects(part))) for folder in (DATA, META))  # type: ignore[misc]
+        packs = sum(len(self._ask(lambda part=folder: self._index.objects(part))) for folder in (DATA, META))  # type: ignore[misc]  # as above
         chunks, records = (
             self._ask(lambda: self._index.count("chunks")),
             self._ask(lambda: self._index.count("records")),
