@@ -22,6 +22,12 @@ SnapshotNumber = NewType("SnapshotNumber", int)
 ApplyNumber = NewType("ApplyNumber", int)
 """As ``SnapshotNumber``, for applies: ``apply-7``."""
 
+RunNumber = NewType("RunNumber", int)
+"""As ``SnapshotNumber``, for runs: ``run-42``."""
+
+ProposalNumber = NewType("ProposalNumber", int)
+"""As ``SnapshotNumber``, for proposals: ``proposal-9``."""
+
 LOCAL: Final = "local"
 """The name that always means this machine."""
 

@@ -35,6 +35,16 @@ class RecordKind(StrEnum):
     APPLY = "apply"
     EXCHANGE = "exchange"
     """A model was asked through the gateway. Only in a gateway's own repository."""
+    RUN = "run"
+    """An agent's run was asked for. Its number is what people type: ``run-42``."""
+    RUN_STATE = "run-state"
+    """A run went into another state."""
+    PROPOSAL = "proposal"
+    PROPOSAL_REVISION = "proposal-revision"
+    PROPOSAL_STATE = "proposal-state"
+    DECISION = "decision"
+    APPROVER = "approver"
+    """A human's approver key was enrolled or revoked."""
 
 
 class Actor(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,7 +114,7 @@ class ApplyBody(Struct, frozen=True, kw_only=True):
     """Body of an ``apply`` record: what changed a destination, as the pair of snapshots around it.
 
     ``before`` and ``after`` are the ``seq`` of snapshot records (``None`` when nothing could be captured). ``of`` names the apply that
-    this one undoes.
+    this one undoes; of kind ``proposal`` the proposal that it carries out.
     """
 
     after: int | None
@@ -113,7 +123,7 @@ class ApplyBody(Struct, frozen=True, kw_only=True):
     destination: bytes
     """Absolute path of the destination directory on the record's server."""
     kind: str
-    """``restore`` or ``undo``."""
+    """``restore``, ``undo`` or ``proposal``."""
     of: int | None
     outcome: str
     """``applied``, ``partial``, ``conflict``, ``rolled_back``."""
@@ -139,6 +149,127 @@ class ExchangeBody(Struct, frozen=True, kw_only=True):
     ended: msgspec.Raw
     sent_path: str
     """Path and query of the provider's address, without the host."""
+
+
+class RunBody(Struct, frozen=True, kw_only=True):
+    """Body of a ``run`` record. ``id``: 32 hex digits its supervisor chose, so that asking twice makes one run."""
+
+    agent: str
+    """The adapter: ``generic``, ``codex``, ``offline``..."""
+    command: list[bytes]
+    id: str
+    leases: list[str]
+    """Globs that no other run may write while this one lasts."""
+    policy_digest: bytes
+    project: bytes
+    """Absolute path."""
+    purpose: str
+    """What was asked, for people."""
+    rebases: int | None
+    """The proposal whose work it is to bring onto the present."""
+    resumes: int | None
+    """The run whose conversation it goes on with."""
+    role: str
+
+
+class RunStateBody(Struct, frozen=True, kw_only=True):
+    """Body of a ``run-state`` record. ``before`` and ``after`` are the ``seq`` of snapshot records, once they are there.
+
+    ``facts``: canonical msgpack of ``domain.run.RunFacts`` when the agent has ended, else nil.
+    """
+
+    after: int | None
+    before: int | None
+    facts: msgspec.Raw
+    run: int
+    state: str
+
+
+class ProposalBody(Struct, frozen=True, kw_only=True):
+    """Body of a ``proposal`` record: revision 1. ``before`` and ``after`` are the ``seq`` of snapshot records that hold ``target``."""
+
+    after: int
+    before: int
+    change_digest: bytes
+    checks: list[msgspec.Raw]
+    """``domain.run.CheckResult`` each."""
+    expires_ns: int
+    id: str
+    """32 hex digits of whoever proposed, so that proposing twice makes one proposal."""
+    kind: str
+    notes: list[msgspec.Raw]
+    """``domain.proposal.ChangeNote`` each."""
+    of: int | None
+    """The proposal that this one undoes."""
+    policy_digest: bytes
+    purpose: str
+    risk: str
+    run: int | None
+    target: bytes
+    """Absolute path of the directory it is about, on the record's server."""
+
+
+class ProposalRevisionBody(Struct, frozen=True, kw_only=True):
+    """Body of a ``proposal-revision`` record: what is proposed from now on. Approvals of earlier revisions fall."""
+
+    after: int
+    before: int
+    change_digest: bytes
+    checks: list[msgspec.Raw]
+    notes: list[msgspec.Raw]
+    proposal: int
+    reason: str
+    """``edit``, ``rebase``."""
+    revision: int
+    risk: str
+
+
+class ProposalStateBody(Struct, frozen=True, kw_only=True):
+    """Body of a ``proposal-state`` record. ``apply``: number of the apply that did it. ``detail``: a code, or a path in conflict."""
+
+    apply: int | None
+    detail: bytes
+    proposal: int
+    state: str
+
+
+class DecisionBody(Struct, frozen=True, kw_only=True):
+    """Body of a ``decision`` record. ``approval``: ``domain.proposal.Approval``, nil for what needs no signature (a rejection, a comment).
+
+    ``selection``: ``domain.proposal.Selection``; ``comments``: ``domain.proposal.Comment`` each. ``single_user``: the asker was let approve
+    because nobody else is enrolled.
+
+    ``policy_digest``: of the effective policy by which it was judged; ``policy``: its canonical msgpack (``domain.policy.Policy``), nil
+    where an earlier decision holds it. So an audit needs nothing but the log.
+    """
+
+    approval: msgspec.Raw
+    comments: list[msgspec.Raw]
+    policy: msgspec.Raw = msgspec.Raw(b"\xc0")
+    policy_digest: bytes = b""
+    proposal: int
+    revision: int
+    selection: msgspec.Raw
+    shown: bytes
+    """Digest of exactly what was shown."""
+    single_user: bool
+    verdict: str
+
+
+class ApproverBody(Struct, frozen=True, kw_only=True):
+    """Body of an ``approver`` record. ``change``: ``enrolled`` or ``revoked``. ``signature`` by ``signed_by`` (an owner's key) over
+    ``lastro-approver-0`` + msgpack of the other fields; the first owner signs for itself.
+    """
+
+    change: str
+    key_id: str
+    name: str
+    public_key: bytes
+    """Ed25519, 32 raw bytes."""
+    roles: list[str]
+    signature: bytes
+    signed_by: str
+    uid: int
 
 
 def encode_record(record: Record) -> bytes:

@@ -18,6 +18,10 @@ class Reason(StrEnum):
     SCHEDULE = "schedule"
     REQUEST = "request"
     APPLY = "apply"
+    RUN = "run"
+    """Before or after a run of an agent."""
+    EDIT = "edit"
+    """A human's revision of a proposal."""
 
 
 class WarningKind(StrEnum):

@@ -16,6 +16,8 @@ class TargetKind(StrEnum):
     """A watched root: a directory with all below it."""
     TOUCHED = "touched"
     """Only the paths that an apply touched, below a directory that is in no watched root."""
+    RUN = "run"
+    """What a run made of a directory, in its own view: never was there live, unless it was applied."""
 
 
 class Target(Struct, frozen=True, order=True):

@@ -15,12 +15,19 @@ from lastro.domain.record import (
     NO_RECORD,
     Actor,
     ApplyBody,
+    ApproverBody,
+    DecisionBody,
     ExchangeBody,
     KeyBody,
+    ProposalBody,
+    ProposalRevisionBody,
+    ProposalStateBody,
     Record,
     RecordKind,
     RecordTarget,
     RepositoryBody,
+    RunBody,
+    RunStateBody,
     ServerBody,
     decode_body,
     decode_record,
@@ -30,7 +37,21 @@ from lastro.domain.record import (
 )
 from lastro.domain.snapshot import SnapshotBody, Statistics
 
-BODIES = [RepositoryBody, KeyBody, ServerBody, SnapshotBody, ApplyBody, ExchangeBody]
+BODIES = [
+    RepositoryBody,
+    KeyBody,
+    ServerBody,
+    SnapshotBody,
+    ApplyBody,
+    ExchangeBody,
+    RunBody,
+    RunStateBody,
+    ProposalBody,
+    ProposalRevisionBody,
+    ProposalStateBody,
+    DecisionBody,
+    ApproverBody,
+]
 STORED = [Record, Actor, RecordTarget, Statistics, *BODIES]
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
