@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from functools import cache
 from stat import S_ISLNK
@@ -154,6 +155,25 @@ def open_root(path: str, *, opener: Opener | None = None) -> int:
         return open_beneath(top, path[1:], os.O_RDONLY | os.O_DIRECTORY, opener=opener)
     finally:
         os.close(top)
+
+
+def read_at_most(top: str, path: str, most: int) -> bytes | None:
+    """The first ``most`` bytes of the regular file at ``path`` below the real path ``top``; ``None``: it is something else. No link is
+    followed, and nothing waits: what looks like a file may be a pipe that nobody writes to.
+
+    Raises:
+        OSError: there is nothing, or it cannot be read.
+    """
+    root = open_root(top)
+    try:
+        descriptor = open_beneath(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    finally:
+        os.close(root)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with open(descriptor, "rb") as file:
+        return file.read(most)
 
 
 def _pieces(path: bytes) -> Iterator[bytes]:

@@ -12,14 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from lastro.transport.identity import DeviceId
-
-
-class PeerCredentials(Struct, frozen=True, kw_only=True):
-    """Who is at the other end of a unix socket, as the kernel says (``SO_PEERCRED``): the process that connected."""
-
-    process: int
-    uid: int
-    gid: int
+from lastro.transport.unix import PeerCredentials
 
 
 class Peer(Struct, frozen=True, kw_only=True):

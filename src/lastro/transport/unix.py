@@ -12,16 +12,25 @@ import stat
 import struct
 from typing import Final
 
+from msgspec import Struct
+
 from lastro.domain.paths import to_bytes
 from lastro.errors import ConfigError, DeniedError, LockedError, UnreachableError
 from lastro.messages import N_
-from lastro.transport.connection import PeerCredentials
 
 LONGEST_PATH: Final = 100
 """Bytes of a socket path that every system takes (Linux has 108, macOS 104); the caller moves a longer one elsewhere."""
 
 _CREDENTIALS: Final = struct.Struct("iII")
 _BACKLOG: Final = 128
+
+
+class PeerCredentials(Struct, frozen=True, kw_only=True):
+    """Who is at the other end of a unix socket, as the kernel says (``SO_PEERCRED``): the process that connected."""
+
+    process: int
+    uid: int
+    gid: int
 
 
 def bind_owner_only(path: str) -> socket.socket:
@@ -61,14 +70,7 @@ def connect_owner(path: str) -> socket.socket:
         UnreachableError: nobody listens there.
         DeniedError: somebody else's process does: it may have put its socket where this user's belongs.
     """
-    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connected.connect(to_bytes(path))
-    except OSError as error:
-        connected.close()
-        raise UnreachableError(
-            N_("Nobody answers at {path}: {reason}"), path=path, reason=error.strerror or str(error)
-        ) from error
+    connected = connect_mounted(path)
     listener = peer_credentials(connected).uid
     if not may_listen_for(listener, own=os.geteuid()):
         connected.close()
@@ -78,6 +80,26 @@ def connect_owner(path: str) -> socket.socket:
             path=path,
             uid=listener,
         )
+    return connected
+
+
+def connect_mounted(path: str) -> socket.socket:
+    """A stream socket connected to the unix socket at ``path``, in a directory that only who made this process's surroundings can change.
+
+    For a jail. Who listens cannot be asked there: in a user namespace every user id without a mapping looks the same. It need not be:
+    whoever could put another socket into that read-only directory rules the jail itself, and what is said on it is no secret to them.
+
+    Raises:
+        UnreachableError: nobody listens there.
+    """
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connected.connect(to_bytes(path))
+    except OSError as error:
+        connected.close()
+        raise UnreachableError(
+            N_("Nobody answers at {path}: {reason}"), path=path, reason=error.strerror or str(error)
+        ) from error
     return connected
 
 

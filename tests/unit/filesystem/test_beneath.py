@@ -16,6 +16,7 @@ from lastro.filesystem.beneath import (
     open_directory,
     open_parent,
     open_root,
+    read_at_most,
 )
 from tests import hard_files
 from tests.capabilities import needs
@@ -206,3 +207,19 @@ def test_only_directories_are_opened_as_such(top):
     os.close(open_directory(top, "a/b"))
     with pytest.raises(NotADirectoryError):
         open_directory(top, "a/b/file")
+
+
+def test_only_the_beginning_of_an_ordinary_file_is_read():
+    with hard_files.place() as directory:
+        root = os.path.realpath(directory)
+        hard_files.write(f"{root}/file", b"0123456789")
+        os.mkdir(f"{root}/directory")
+        os.mkfifo(f"{root}/pipe")
+        os.symlink("file", f"{root}/link")
+        assert read_at_most(root, "file", 4) == b"0123"
+        assert read_at_most(root, "file", 99) == b"0123456789"
+        assert read_at_most(root, "directory", 4) is None
+        assert read_at_most(root, "pipe", 4) is None  # and it does not wait
+        for name in ("link", "nothing", "directory/../file"):
+            with pytest.raises(OSError):  # noqa: PT011  which one is the kernel's
+                read_at_most(root, name, 4)

@@ -10,11 +10,11 @@ import stat
 import pytest
 
 from lastro.errors import ConfigError, DeniedError, LockedError, UnreachableError
-from lastro.transport.connection import PeerCredentials
 from lastro.transport.dial import dial_unix
 from lastro.transport.listen import listen_unix
 from lastro.transport.unix import (
     LONGEST_PATH,
+    PeerCredentials,
     bind_owner_only,
     connect_owner,
     may_listen_for,
