@@ -15,9 +15,9 @@ from lastro.domain.record import Actor, KeyBody, RecordKind, RepositoryBody
 from lastro.errors import ConflictError, NotFoundError
 from lastro.messages import N_
 from lastro.store.backends.base import Backend
+from lastro.store.draft import RecordDraft
 from lastro.store.keys import KEY_FILE, RECOVERY, Keyring
 from lastro.store.layout import FOLDERS, FORMAT, README, README_TEXT, RESTORE, SIGNING_KEY, slot_name
-from lastro.store.log import RecordDraft
 
 
 class SlotSecret(Struct, frozen=True):

@@ -1,10 +1,18 @@
-"""SQLite files that are caches of one repository: thrown away and made anew when they are damaged, foreign or of another version."""
+"""SQLite files that are caches of one repository: thrown away and made anew when they are damaged, foreign or of another version.
+
+On a full disk a cache is in memory, so that what is in a repository can still be read: SQLite could not write its log, and where blocks
+are smaller than pages the memory that it shares with a file would have no room behind it, which ends the process (SIGBUS).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sqlite3
+from typing import Final
+
+_ROOM: Final = 1024 * 1024
+"""Bytes: more than SQLite needs in order to open a database."""
 
 
 def open_cache_database(
@@ -15,6 +23,8 @@ def open_cache_database(
     ``schema`` is its DDL; ``version`` its number, bumped whenever the schema or what it means changes. A table ``cursor`` with the columns
     ``(only_row, repository, seq)`` is added, its one row starting at ``seq`` -1. Autocommit; usable from any thread, one at a time.
     """
+    if path is not None and not _has_room(os.path.dirname(path)):
+        path = None
     database = _connect(path)
     try:
         if _is_current(database, version, repository):
@@ -33,6 +43,14 @@ def open_cache_database(
 
 
 _CURSOR = "CREATE TABLE cursor (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), repository TEXT NOT NULL, seq INTEGER NOT NULL);"
+
+
+def _has_room(directory: str) -> bool:
+    try:
+        status = os.statvfs(directory)
+    except FileNotFoundError:  # it is made, or refused, when it is needed
+        return True
+    return status.f_bavail * status.f_frsize >= _ROOM
 
 
 def _connect(path: str | None) -> sqlite3.Connection:

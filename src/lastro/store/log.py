@@ -22,9 +22,7 @@ from lastro.domain.record import (
     CLOCK_JUMP_NS,
     NO_RECORD,
     SIGNATURE_CONTEXT,
-    Actor,
     Record,
-    RecordTarget,
     decode_record,
     encode_body,
     encode_record,
@@ -33,21 +31,12 @@ from lastro.domain.record import (
 from lastro.errors import LimitError
 from lastro.messages import N_
 from lastro.store.crypto import HEADER_SIZE, PREFIX_SIZE, ObjectCipher, damaged, frame_size
+from lastro.store.draft import RecordDraft
 from lastro.store.keys import Keyring
 
 RECORD_LIMIT: Final = 16 << 20
 FIRST_SEQ: Final = 0
 NO_SEQ: Final = -1
-
-
-class RecordDraft(Struct, frozen=True, kw_only=True):
-    """A record before the log gives it its place, time and signature. ``body`` is encoded with its fields as they stand (sorted)."""
-
-    kind: str
-    actor: Actor
-    body: Struct
-    server: str = ""
-    target: RecordTarget | None = None
 
 
 class StoredRecord(Struct, frozen=True, kw_only=True):

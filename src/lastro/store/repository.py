@@ -26,6 +26,7 @@ from lastro.messages import N_
 from lastro.store.backends.base import Backend
 from lastro.store.birth import first_records, make_secrets, put_keys, refuse_existing
 from lastro.store.chunks import ChunkSource
+from lastro.store.draft import RecordDraft
 from lastro.store.index import Index
 from lastro.store.index_rows import CacheDamagedError, KnownDamage, Location
 from lastro.store.keys import KEY_FILE, RECOVERY, Keyring, SlotBytes, new_keyring, unlock
@@ -40,7 +41,7 @@ from lastro.store.layout import (
     encode_format,
 )
 from lastro.store.loader import Loader
-from lastro.store.log import NO_SEQ, RecordDraft, StoredRecord, read_stored
+from lastro.store.log import NO_SEQ, StoredRecord, read_stored
 from lastro.store.recovery import Secret, print_key_file, print_recovery_key
 from lastro.store.transaction import Transaction
 from lastro.store.writer import Writer
@@ -264,6 +265,13 @@ class Repository:
                     raise _lost_record(item.seq, item.object)
             if len(batch) < _BATCH:
                 return
+
+    def record(self, seq: int) -> StoredRecord | None:
+        """The record ``seq``; ``None`` when there is none, or it is not proved."""
+        batch = self._ask(lambda: self._index.records(seq - 1, 1))
+        if not batch or batch[0].seq != seq or batch[0].flaw:
+            return None
+        return read_stored(batch[0].raw, batch[0].signature)
 
     def head(self) -> tuple[int, RecordId]:
         """``seq`` and id of the newest record: export it to a witness, and nothing up to it can change unnoticed."""

@@ -17,10 +17,11 @@ from lastro.chunking.digest import digest_of
 from lastro.domain.ids import ChunkId, Digest
 from lastro.errors import LimitError
 from lastro.messages import N_
+from lastro.store.draft import RecordDraft
 from lastro.store.index_rows import Location
 from lastro.store.layout import DATA, META
 from lastro.store.loader import pack_places
-from lastro.store.log import RecordDraft, StoredRecord
+from lastro.store.log import StoredRecord
 from lastro.store.pack import PACK_SIZE, Pack, PackBuilder
 
 if TYPE_CHECKING:

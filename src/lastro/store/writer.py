@@ -16,6 +16,7 @@ from lastro.domain.ids import ChunkId, RecordId
 from lastro.domain.record import NO_RECORD
 from lastro.store.backends.base import Appender, Backend
 from lastro.store.crypto import Header, ObjectCipher, ObjectKind, fastest_aead
+from lastro.store.draft import RecordDraft
 from lastro.store.index import Index
 from lastro.store.index_rows import CacheDamagedError, IndexedObject, IndexedRecord, Location
 from lastro.store.journal import SEGMENT_SIZE, Statement, encode_commit, encode_statement
@@ -25,7 +26,6 @@ from lastro.store.loader import add_pack, encode_pack
 from lastro.store.log import (
     NO_SEQ,
     JumpWatch,
-    RecordDraft,
     StoredRecord,
     encode_log,
     make_records,

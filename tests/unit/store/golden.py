@@ -12,11 +12,13 @@ from pathlib import Path
 from unittest import mock
 
 from lastro.domain.entry import Device, Entry, EntryType, Xattr
+from lastro.domain.record import encode_body
 from lastro.store import crypto, pack, transaction, writer
 from lastro.store.content import ContentWriter
 from lastro.store.layout import RESTORE
 from lastro.store.tree import to_tree_entry, update
 from tests.store_kit import Kit, server_draft, snapshot_draft
+from tests.unit.store import run_records
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "format"
 VERSION = "0-dev"
@@ -144,6 +146,8 @@ def main():
     (place / "records.json").write_text(
         json.dumps({"chunker_seed": seed, "records": records}, indent=1) + "\n"
     )
+    bodies = {kind: bytes(encode_body(body)).hex() for kind, body in run_records.BODIES.items()}
+    (place / run_records.NAME).write_text(json.dumps(bodies, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lastro.domain.entry import Device, EntryType, Extent, Xattr
 from lastro.domain.paths import from_bytes
-from lastro.domain.record import decode_body
+from lastro.domain.record import RecordKind, decode_body, encode_body
 from lastro.domain.snapshot import SnapshotBody
 from lastro.store.backends.local import LocalBackend
 from lastro.store.backends.memory import MemoryBackend
@@ -20,7 +21,7 @@ from lastro.store.recovery import KeyFile, RecoveryKey
 from lastro.store.repository import Repository
 from lastro.store.tree import decode_tree_entry, lookup, walk
 from tests.store_kit import Kit, StillClock
-from tests.unit.store import golden
+from tests.unit.store import golden, run_records
 from tests.unit.store.golden import FIRST, HOLE, SECOND, THIRD
 from tests.unit.store.independent_reader import Reader, secret_of_key_file, secret_of_recovery_key
 
@@ -170,3 +171,24 @@ def test_the_page_names_every_key_derivation_and_object():
     )
     for word in set(__import__("re").findall(r'b?f?"(lastro-[a-z-]+-0)', sources)):
         assert word in page, word
+
+
+@pytest.mark.parametrize("kind", run_records.BODIES)
+def test_bodies_of_runs_and_proposals_are_the_same_bytes_for_ever(kind):
+    raw = bytes.fromhex(json.loads((PLACE / run_records.NAME).read_text())[kind])
+    body = run_records.BODIES[kind]
+    assert bytes(encode_body(body)) == raw
+    found = msgspec.msgpack.decode(raw, type=type(body))
+    assert found == body
+    names = list(msgspec.msgpack.decode(raw))
+    assert names == sorted(names)
+    for field, value in run_records.NESTED.items():
+        inner = getattr(found, field, None)
+        for each in inner if isinstance(inner, list) else [inner]:
+            if isinstance(each, msgspec.Raw):
+                assert msgspec.msgpack.decode(each, type=type(value)) == value
+
+
+def test_every_kind_of_record_has_golden_bytes():
+    elsewhere = {"repository", "key", "server", "snapshot", "apply", "exchange"}
+    assert set(RecordKind) == elsewhere | set(run_records.BODIES)

@@ -632,7 +632,8 @@ def show(repository: Repository) -> None:
     for each in snapshots(repository):
         when = datetime.datetime.fromtimestamp(each["time_ns"] // 10**9, datetime.timezone.utc)
         root, files = shown(each["target"]["path"]), each["body"]["statistics"].get("files", 0)
-        print(each["number"], f"{when:%Y-%m-%dT%H:%M:%SZ}", each["name"], root, files)
+        view = ["(run)"] if each["target"]["kind"] == "run" else []
+        print(each["number"], f"{when:%Y-%m-%dT%H:%M:%SZ}", each["name"], root, files, *view)
 
 
 def restore(repository: Repository, words: list[str], unset: dict[str, list[bytes]]) -> None:
@@ -641,7 +642,9 @@ def restore(repository: Repository, words: list[str], unset: dict[str, list[byte
     directory, asked = os.fsencode(os.path.abspath(words[0])), os.fsencode("".join(words[1:])).rstrip(b"/")
     if os.path.lexists(directory):
         raise Stop(2, f"It exists, nothing is overwritten / Já existe, nada é sobrescrito: {words[0]}")
-    wanted = [each for each in snapshots(repository) if number in (0, each["number"])]
+    # What a run made in its own view never was there; it is restored when its number is given.
+    every = [each for each in snapshots(repository) if each["target"]["kind"] != "run"]
+    wanted = [each for each in snapshots(repository) if each["number"] == number] if number else every
     restored = 0
     newest = {(each["server"], each["target"]["kind"], each["target"]["path"]): each for each in wanted}
     for _, record in sorted(newest.items()):
