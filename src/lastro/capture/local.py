@@ -78,7 +78,7 @@ class LocalSource:
         return self._list(scope, asked, recursive=recursive)
 
     def _list(self, scope: Scope, asked: Sequence[str], *, recursive: bool) -> Iterator[Entry | Skipped]:
-        descriptor = _open(scope.root.path)
+        descriptor = open_place(scope.root.path)
         try:
             yield from list_tree(descriptor, scope, asked, recursive=recursive, owners=self._reading.owners)
         finally:
@@ -91,7 +91,7 @@ class LocalSource:
         return self._fetch(scope, asked)
 
     def _fetch(self, scope: Scope, asked: Sequence[str]) -> Iterator[FetchEvent]:
-        root = _open(scope.root.path)
+        root = open_place(scope.root.path)
         parent, opened = root, ""
         try:
             gate = Gate(scope, root)
@@ -138,7 +138,12 @@ class LocalSource:
         )
 
 
-def _open(path: str) -> int:
+def open_place(path: str) -> int:
+    """The directory at the absolute real ``path``, to be read.
+
+    Raises:
+        NotFoundError: it is gone, no directory, or reached by a link.
+    """
     try:
         return open_root(path)
     except OSError as error:

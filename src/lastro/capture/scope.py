@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lastro.capture.excludes import Excludes
 from lastro.capture.notice import Notice, Notify
@@ -29,7 +29,10 @@ NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTAL
 
 
 class Scope:
-    """The reasons to leave something out below one root. Cheap to make: make one for each listing, so that mounts are as they are now."""
+    """The reasons to leave something out below one root. Cheap to make: make one for each listing, so that mounts are as they are now.
+
+    They are read when the first one is asked for: reading single files asks for none.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class Scope:
         self._honoured = honoured_markers
         self._notify = notify
         self._read_mounts = mounts
-        self._mounts = mounts_below(root.path, mounts())
+        self._mounts_below: Mapping[str, str] | None = None
         self._devices: set[int] = set()
 
     def by_name(self, path: str, *, is_directory: bool) -> Skipped | None:
@@ -57,15 +60,21 @@ class Scope:
         """Left out because of what is mounted exactly at ``path``. A new ``device`` number there makes us look at the mounts again."""
         if path == "":
             return None
-        if device is not None and device not in self._devices and path not in self._mounts:
+        if device is not None and device not in self._devices and path not in self._mounts():
             self._devices.add(device)
-            self._mounts = mounts_below(self.root.path, self._read_mounts())
-        kind = self._mounts.get(path)
+            self._mounts_below = None
+        kind = self._mounts().get(path)
         return Skipped(path=path, kind=EXCLUDED, detail=kind) if kind and is_excluded_kind(kind) else None
 
     def is_network_mount(self, path: str) -> bool:
         """Whether another machine's disk is mounted exactly at ``path``, which therefore is not even looked at."""
-        return self._mounts.get(path) in NETWORK_KINDS
+        return self._mounts().get(path) in NETWORK_KINDS
+
+    def _mounts(self) -> Mapping[str, str]:
+        """What is mounted below the root, as far as was looked."""
+        if self._mounts_below is None:
+            self._mounts_below = mounts_below(self.root.path, self._read_mounts())
+        return self._mounts_below
 
     def by_marker(self, path: str, directory: int) -> Skipped | None:
         """Left out because the open ``directory`` bears a marker of ours. A marker that is not ours is announced, and changes nothing."""

@@ -2,29 +2,31 @@
 
 It pulls: ``refresh`` folds the records it has not seen, each in one transaction with the cursor, so any number of processes may do it at
 once and a crash only means folding again. Deleting the file loses nothing. ``versions`` is filled from the change set of each snapshot,
-so ten thousand versions of one path list in milliseconds.
+so ten thousand versions of one path list in milliseconds. What a run made in its own view (target kind ``run``) never was there live: it
+is a snapshot that can be asked for by number, and a version of nothing.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import msgspec
+from typing_extensions import override
 
 from lastro.domain.changes import ChangeKind
 from lastro.domain.paths import to_bytes
 from lastro.domain.record import ApplyBody, RecordKind, ServerBody, decode_body
 from lastro.domain.snapshot import SnapshotBody
+from lastro.domain.target import TargetKind
 from lastro.errors import DamagedError, NotFoundError
-from lastro.store.cache_database import open_cache_database
+from lastro.store.log_projection import LogProjection
 from lastro.store.repository import Repository, StoredRecord
 from lastro.store.tree import TreeEntry, decode_tree_entry, diff
 
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE record (seq INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL);
@@ -45,21 +47,12 @@ CREATE TABLE apply (number INTEGER PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, ser
 """
 
 
-class Projection:
+class Projection(LogProjection):
     """The database behind ``Timeline``. Safe to use from several threads."""
 
     def __init__(self, repository: Repository, path: str | None) -> None:
         """``path`` of the SQLite file; ``None``: in memory. A foreign or damaged file is made anew."""
-        self._repository = repository
-        self._lock = threading.RLock()
-        self._database = open_cache_database(
-            path, schema=_SCHEMA, version=_SCHEMA_VERSION, repository=repository.id
-        )
-
-    def close(self) -> None:
-        """Close the database."""
-        with self._lock:
-            self._database.close()
+        super().__init__(repository, path, schema=_SCHEMA, version=_SCHEMA_VERSION)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -67,32 +60,10 @@ class Projection:
         with self._lock:
             yield self._database
 
-    def refresh(self) -> int:
-        """Fold every record that is not in yet; return the newest ``seq``, -1 for an empty log."""
-        with self._lock:
-            seq = self._cursor()
-            if self._repository.head()[0] <= seq:
-                return seq
-            for stored in self._repository.records(after=seq, past_damage=True):
-                seq = self._fold(stored)
-            return seq
-
-    def _cursor(self) -> int:
-        return int(self._database.execute("SELECT seq FROM cursor").fetchone()[0])
-
-    def _fold(self, stored: StoredRecord) -> int:
-        database = self._database
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            if self._cursor() < stored.seq:
-                database.execute("INSERT INTO record VALUES (?, ?)", (stored.seq, stored.record.time_ns))
-                self._fold_body(stored)
-                database.execute("UPDATE cursor SET seq = ?", (stored.seq,))
-            database.execute("COMMIT")
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
-        return stored.seq
+    @override
+    def _enter(self, stored: StoredRecord) -> None:
+        self._database.execute("INSERT INTO record VALUES (?, ?)", (stored.seq, stored.record.time_ns))
+        self._fold_body(stored)
 
     def _fold_body(self, stored: StoredRecord) -> None:
         match stored.record.kind:
@@ -121,13 +92,17 @@ class Projection:
         assert record.target is not None
         body = decode_body(record, SnapshotBody)
         target = self._target(record.server, record.target.kind, record.target.path)
-        before = database.execute(
-            "SELECT body FROM snapshot WHERE target = ? ORDER BY seq DESC LIMIT 1", (target,)
-        ).fetchone()
-        old_root = (
-            decode_tree_entry(msgspec.msgpack.decode(before[0], type=SnapshotBody).root) if before else None
-        )
-        counts = self._fold_readable_versions(stored.seq, target, old_root, decode_tree_entry(body.root))
+        counts = 0, 0, 0
+        if record.target.kind != TargetKind.RUN:
+            before = database.execute(
+                "SELECT body FROM snapshot WHERE target = ? ORDER BY seq DESC LIMIT 1", (target,)
+            ).fetchone()
+            old_root = (
+                decode_tree_entry(msgspec.msgpack.decode(before[0], type=SnapshotBody).root)
+                if before
+                else None
+            )
+            counts = self._fold_readable_versions(stored.seq, target, old_root, decode_tree_entry(body.root))
         database.execute(
             "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (

@@ -26,12 +26,20 @@ from lastro.history.rows import (
 )
 from lastro.messages import N_
 
+_WHOLE = "CAST((CASE target.path WHEN x'2f' THEN x'' ELSE target.path END) || x'2f' || path.path AS BLOB)"
+"""SQL: the absolute path."""
+
 
 class Timeline:
     """Reads the projection. Every question first folds what is new, so that an acknowledged snapshot is seen at once."""
 
     def __init__(self, projection: Projection) -> None:
         self._projection = projection
+
+    @property
+    def projection(self) -> Projection:
+        """What it reads."""
+        return self._projection
 
     # Servers and places ---------------------------------------------------------------------------------------------------------------
 
@@ -75,11 +83,11 @@ class Timeline:
         return bytes(row[0]) if row else b""
 
     def targets(self, server: ServerId | None = None) -> list[Target]:
-        """What has been captured, in order of path."""
+        """What has been captured, in order of path; not what runs made of it in their own views."""
         self._projection.refresh()
         with self._projection.reading() as database:
             rows = database.execute(
-                "SELECT server, kind, path FROM target ORDER BY server, path, kind"
+                "SELECT server, kind, path FROM target WHERE kind <> 'run' ORDER BY server, path, kind"
             ).fetchall()
         targets = [Target(ServerId(row[0]), TargetKind(row[1]), from_bytes(row[2])) for row in rows]
         return [target for target in targets if server is None or target.server == server]
@@ -199,12 +207,33 @@ class Timeline:
         )
         return found[0] if found else None
 
+    def snapshot_for(self, located: Located, at: At | None) -> Snapshot | None:
+        """The snapshot that holds what was at ``located`` at that instant.
+
+        What a run made in its own view is meant only where it is asked for by its own number; at any instant, the live one stands.
+
+        Raises:
+            NotFoundError: there is no such snapshot or apply.
+        """
+        if isinstance(at, AtId) and at.kind == "snap" and not at.before:
+            named = self.snapshot(SnapshotNumber(at.number))
+            of_run = named.target.kind is TargetKind.RUN
+            if of_run and (named.target.server, named.target.path) == (
+                located.target.server,
+                located.target.path,
+            ):
+                return named
+        return self.snapshot_at(located.target, self.bound(at))
+
     def count_snapshots(self, target: Target | None = None) -> int:
         """How many snapshots there are, of one target or of all."""
         self._projection.refresh()
         with self._projection.reading() as database:
             if target is None:
-                return int(database.execute("SELECT count(*) FROM snapshot").fetchone()[0])
+                counted = database.execute(
+                    "SELECT count(*) FROM snapshot JOIN target ON target.id = snapshot.target WHERE target.kind <> 'run'"
+                )
+                return int(counted.fetchone()[0])
             row = self._target_row(database, target)
             return (
                 0
@@ -224,7 +253,7 @@ class Timeline:
                 target = None if located is None else self._target_row(database, located.target)
                 rows = database.execute(
                     f"SELECT {SNAPSHOT_COLUMNS}, added, changed, removed FROM snapshot JOIN target ON target.id = snapshot.target"
-                    " WHERE snapshot.seq <= ? AND (? IS NULL OR snapshot.target = ?)"
+                    " WHERE target.kind <> 'run' AND snapshot.seq <= ? AND (? IS NULL OR snapshot.target = ?)"
                     " AND added + changed + removed + warnings > 0 ORDER BY snapshot.seq DESC LIMIT ?",
                     (limit_of(bound), target, target, limit or -1),
                 ).fetchall()
@@ -285,9 +314,17 @@ class Timeline:
         return [version_of(located.path, row) for row in rows]
 
     def find(
-        self, name: str, *, server: ServerId | None = None, deleted: bool = False, limit: int = 0
+        self,
+        name: str,
+        *,
+        server: ServerId | None = None,
+        deleted: bool = False,
+        limit: int = 0,
+        below: str = "",
     ) -> list[Found]:
-        """Paths whose name (or whole path, if ``name`` holds a slash) matches the glob, by server and path."""
+        """Paths whose name (or whole path, if ``name`` holds a slash) matches the glob, by server and path. ``below``: only at and below
+        this absolute path; the others are not even looked at.
+        """
         self._projection.refresh()
         raw = to_bytes(name)
         whole = b"/" in raw
@@ -295,10 +332,11 @@ class Timeline:
             database.create_function("matches", 2, matches, deterministic=True)
             rows = database.execute(
                 "SELECT path.id, path.path, target.server, target.kind, target.path FROM path JOIN target ON target.id = path.target"
-                " WHERE path.path <> x'' AND matches(?, CASE ? WHEN 1 THEN"
-                " CAST((CASE target.path WHEN x'2f' THEN x'' ELSE target.path END) || x'2f' || path.path AS BLOB) ELSE path.name END)"
-                " AND (? IS NULL OR target.server = ?) ORDER BY target.server, target.path, path.path",
-                (raw, int(whole), server, server),
+                " WHERE path.path <> x'' AND (? IS NULL OR target.server = ?)"
+                f" AND (? = x'' OR ({_WHOLE} >= ? AND {_WHOLE} < ?) OR {_WHOLE} = ?)"
+                f" AND matches(?, CASE ? WHEN 1 THEN {_WHOLE} ELSE path.name END)"
+                " ORDER BY target.server, target.path, path.path",
+                (server, server, to_bytes(below), *bounds_below(below), to_bytes(below), raw, int(whole)),
             )
             found = [
                 item

@@ -160,7 +160,11 @@ class CaptureState:
             return
         for stored in self._repository.records(after=cursor, past_damage=True):
             record = stored.record
-            if record.kind == RecordKind.SNAPSHOT and record.target is not None:
+            if (
+                record.kind == RecordKind.SNAPSHOT
+                and record.target is not None
+                and record.target.kind != TargetKind.RUN  # never was there live, so it is nobody's head
+            ):
                 self._database.execute(
                     "INSERT INTO target (server, kind, path, seq, body) VALUES (?, ?, ?, ?, ?)"
                     " ON CONFLICT (server, kind, path) DO UPDATE SET seq = excluded.seq, body = excluded.body WHERE excluded.seq > seq",

@@ -24,11 +24,12 @@ from lastro.keeper.conversation import Conversation
 from lastro.messages import N_
 from lastro.protocol.limits import DEFAULT_LIMITS, Limits
 from lastro.protocol.messages import Hello
-from lastro.transport.connection import Connection, PeerCredentials
+from lastro.transport.connection import Connection
 from lastro.transport.dial import dial_tls
 from lastro.transport.identity import Identity
 from lastro.transport.listen import Listener, listen_unix
 from lastro.transport.tls import client_context
+from lastro.transport.unix import PeerCredentials
 
 Result = TypeVar("Result")
 Dial = Callable[[], Awaitable[Connection]]

@@ -46,7 +46,7 @@ from lastro.protocol.events import (
 from lastro.protocol.fetch_receiver import FetchReceiver
 from lastro.protocol.limits import DEFAULT_LIMITS, Limits
 from lastro.protocol.messages import ENCODING_BINARY, ENCODING_TEXT, Encoding, Hello
-from lastro.transport.connection import PeerCredentials
+from lastro.transport.unix import PeerCredentials
 
 SMALL_FILE_BYTES: Final = 256 * 1024
 """Files up to this size travel many to a stream; a larger one has a stream of its own."""

@@ -10,6 +10,7 @@ import pytest
 from lastro.capture.local import LocalSource
 from lastro.capture.source import Root
 from lastro.domain.ids import SnapshotNumber
+from lastro.domain.paths import is_within
 from lastro.domain.reference import AtId, AtNow, AtTime
 from lastro.domain.target import Target
 from lastro.errors import NotFoundError, UsageError
@@ -183,3 +184,15 @@ def test_a_damaged_foreign_or_deleted_database_is_made_anew(laboratory, tmp_path
     assert answers() == expected
     os.unlink(path)
     assert answers() == expected
+
+
+def test_looking_below_a_place_finds_what_looking_everywhere_finds_there(laboratory):
+    for name in ("a/x", "a/b/x", "a!/x", "a0/x", "ab/x", "x", "a/b"):
+        if not os.path.isdir(laboratory.path(name)):
+            laboratory.write(name, b"1")
+    laboratory.capture()
+    everywhere = laboratory.timeline.find("*")
+    for place in ("", "a", "a/b", "a!", "x", "nowhere"):
+        below = laboratory.path(place) if place else laboratory.root
+        there = [item for item in everywhere if is_within(laboratory.path(item.path), below)]
+        assert laboratory.timeline.find("*", below=below) == there
