@@ -1,4 +1,4 @@
-"""``TableReader``: one table of ``gateway.toml`` as a noun, and every complaint about it in the words of the file.
+"""``TableReader``: one table of a configuration file as a noun, and every complaint about it in the words of the file.
 
 A complaint names the file and line, the place, what is wrong there and what to do; for a name that is not known, the nearest that is.
 """
@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -49,7 +49,15 @@ _TableT = TypeVar("_TableT", bound=Struct)
 
 
 class TableReader:
-    """Reads tables of one text of the file ``path``. Every method raises ConfigError for what is impossible."""
+    """Reads tables of one text of the file ``path``. Every method raises ConfigError for what is impossible.
+
+    What a subclass for another file says of it: ``choices`` and ``nested`` are what keys of enums and of tables hold, ``page`` is its page
+    of the documentation.
+    """
+
+    choices: ClassVar[Mapping[str, type[StrEnum]]] = _CHOICES
+    nested: ClassVar[Mapping[str, type[Struct]]] = _NESTED
+    page: ClassVar[str] = "docs/reference/gateway.toml.md"
 
     def __init__(self, path: str, text: str) -> None:
         self._path = path
@@ -85,10 +93,10 @@ class TableReader:
             place = (*place, key or int(position))
         named = [part for part in place if isinstance(part, str)]
         if unknown := re.match(r"Object contains unknown field `(.*)`", reason):
-            kind = _NESTED.get(named[-1]) if named else None
+            kind = self.nested.get(named[-1]) if named else None
             self.unknown((*place, unknown[1]), unknown[1], kind.__struct_fields__ if kind else (), what="key")
         if value := re.match(r"Invalid enum value '(.*)'", reason):
-            self.unknown(place, value[1], _CHOICES.get(named[-1] if named else "", ()))
+            self.unknown(place, value[1], self.choices.get(named[-1] if named else "", ()))
         if missing := re.match(r"Object missing required field `(.*)`", reason):
             self.wrong(place, f"{missing[1]} is missing")
         words = re.sub(
@@ -131,8 +139,9 @@ class TableReader:
         self.refuse(
             place,
             N_("{where}: {key}: {reason}"),
-            N_("Correct the file; docs/reference/gateway.toml.md lists what may stand in it."),
+            N_("Correct the file; {page} lists what may stand in it."),
             reason=reason,
+            page=self.page,
         )
 
     def refuse(self, place: Place, msgid: str, hint: str, **parameters: object) -> NoReturn:

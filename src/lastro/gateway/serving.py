@@ -40,7 +40,7 @@ from lastro.gateway.model_lists import model_entry, model_list
 from lastro.gateway.provider import ModelFacts
 from lastro.gateway.request_body import read_body
 from lastro.gateway.sending import json_of, plain, refusal, send_rest, stream
-from lastro.gateway.settings import Bounds, Settings
+from lastro.gateway.settings import Anonymous, Bounds, Settings
 from lastro.messages import N_
 
 LARGEST_HEADERS: Final = 32 * 1024
@@ -191,7 +191,7 @@ class GatewayServer:
             )
         if address.verb is Verb.HEALTH:
             return json_of({"status": "ok"})
-        key = admitted(key_text(headers, query), self._keys, settings.listen.anonymous)
+        key = admitted(key_text(headers, query), self._keys, _anonymous(request, settings))
         if address.method == "GET":
             return await self._look_up(address, key)
         if self._running >= settings.bounds.concurrent:
@@ -285,6 +285,15 @@ class _TurnedAway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.abort()
+
+
+def _anonymous(request: web.BaseRequest, settings: Settings) -> Anonymous:
+    """What may be asked without a key. Nothing on the unix socket: jails of runs are shown it, and a run that leaves its key out would have
+    neither budget nor steps.
+    """
+    if request.transport is None or _is_unix(request.transport):
+        return Anonymous.NONE
+    return settings.listen.anonymous
 
 
 def _is_unix(transport: asyncio.BaseTransport) -> bool:

@@ -1,9 +1,6 @@
 """``SupervisorSteps``: tells the supervisor of a run that the run's next model call begins, so that it notes which files changed before it.
 
-The supervisor listens on the unix socket that stands in the run's key. A notice is one line of JSON, its answer another:
-
-    {"v":1,"run":"run-42","key":"key-…","exchange":"x-…","step":7,"time_ns":…}
-    {"v":1,"exchange":"x-…"}
+The supervisor listens on the unix socket that stands in the run's key; ``notices`` has the words.
 
 What always holds: a notice takes ``WAIT_S`` at most, and never fails the call it belongs to; a supervisor that is slow, dead or hostile
 costs its own run this time and nothing else. Only a process of this user (or root) is talked to. Lines that answer another exchange
@@ -20,37 +17,18 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from lastro.domain.paths import to_bytes
 from lastro.gateway.keys import GatewayKey
+from lastro.gateway.notices import LONGEST_LINE, Noted, Notice
 from lastro.transport.unix import may_listen_for, peer_credentials
 
 WAIT_S: Final = 0.1
 """From the notice to its answer, with connecting."""
 MOST_CONNECTIONS: Final = 256
 """Runs that are connected at once; the one that was silent for longest makes room."""
-LONGEST_LINE: Final = 4096
 LATE_LINES: Final = 64
 """Lines for other exchanges that are read for one notice."""
-
-
-class Notice(Struct, frozen=True, kw_only=True):
-    """What the supervisor is told. ``time_ns``: nanoseconds since 1970."""
-
-    v: int = 1
-    run: str
-    key: str
-    exchange: str
-    step: int
-    time_ns: int
-
-
-class Noted(Struct, frozen=True, kw_only=True):
-    """What it answers: ``exchange`` as in the notice. Further members are passed over."""
-
-    v: int = 1
-    exchange: str
 
 
 _ENCODER: Final = msgspec.json.Encoder()

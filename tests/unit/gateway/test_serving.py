@@ -625,6 +625,21 @@ def test_it_answers_on_its_unix_socket_whatever_it_is_called_there(tmp_path):
     run(scenario, tmp_path)
 
 
+def test_nobody_is_answered_on_the_unix_socket_without_a_key(tmp_path):
+    async def scenario(made):
+        path = str(tmp_path / "gateway.sock")
+        await made.server.listen(bind_owner_only(path))
+        assert (await made.ask("POST", "/v1/messages", body=b"{}", key=False))[0] == 200
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as client:
+            for address in ("v1/messages", "v1/chat/completions"):
+                async with client.post(f"http://anything/{address}", data=b"{}") as answer:
+                    assert answer.status == 401
+            async with client.get("http://anything/v1/models") as answer:
+                assert answer.status == 401
+
+    run(scenario, tmp_path)
+
+
 def test_it_answers_over_tls_and_not_in_the_clear_there(tmp_path):
     authority = Authority()
     certificate, private_key = authority.issue(tmp_path, "127.0.0.1")
