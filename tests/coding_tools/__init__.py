@@ -1,4 +1,4 @@
-"""The real coding tools from npm, pinned and verified, installed once outside the tree.
+"""The real coding tools from npm (aider: from PyPI), pinned and verified, installed once outside the tree.
 
     tool = installed("codex")           # a program with its Node.js, or a loud skip
     tool.run(["exec", "..."], cwd=..., environment=...)
@@ -61,8 +61,8 @@ class Tool:
 
 def installed(name: str) -> Tool:
     """The tool, installed now if it was not. Skips (fails where ``CI=true``) if it cannot be had."""
-    program, node = _install(name)
-    needs(program, f"the coding tool {name} from npm")
+    program, node = _install_from_pypi(name) if name == "aider" else _install(name)
+    needs(program, f"the coding tool {name} from {'PyPI' if name == 'aider' else 'npm'}")
     return Tool(name, program, node)
 
 
@@ -100,6 +100,24 @@ def _install(name: str) -> tuple[str, str]:
                 return "", ""
             _touch(os.path.join(place, "complete"))
     return program, node
+
+
+@cache
+def _install_from_pypi(name: str) -> tuple[str, str]:
+    """The path of the program in an environment of its own, and its directory for ``PATH``; empty where it cannot be installed."""
+    lock = os.path.join(HERE, name, "requirements.lock")
+    place = _cache(f"{name}-{sys.version_info.major}.{sys.version_info.minor}-{_digest(lock)}")
+    with _alone(name):
+        if not os.path.exists(os.path.join(place, "complete")):
+            shutil.rmtree(place, ignore_errors=True)
+            python = os.path.join(place, "bin", "python")
+            install = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
+            install += ["--require-hashes", "--no-deps", "-r", lock]
+            steps = ([os.path.realpath(sys.executable), "-m", "venv", place], install)
+            if not all(_works(step, cwd=HERE, environment=os.environ) for step in steps):
+                return "", ""
+            _touch(os.path.join(place, "complete"))
+    return os.path.join(place, "bin", name), os.path.join(place, "bin")
 
 
 def _node() -> str:
