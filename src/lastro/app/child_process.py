@@ -32,6 +32,7 @@ _PASSED: Final = frozenset(
         "gateway_reloaded",
         "exchange",
         "exchanges_more",
+        "run_done",
     }
 )
 """Events that a child says and its parent does not say itself."""
@@ -40,14 +41,17 @@ _PASSED: Final = frozenset(
 class ChildProcess:
     """``lastro ARGUMENTS`` as a child. Its methods are for one thread.
 
-    ``ended`` is the sentence for its unexpected end, with ``{status}``.
+    ``ended`` is the sentence for its unexpected end, with ``{status}``; ``grace_s`` how long it may take to end when it is asked to.
     """
 
-    def __init__(self, places: Places, emit: Emit, *arguments: str, ended: str) -> None:
+    def __init__(
+        self, places: Places, emit: Emit, *arguments: str, ended: str, grace_s: float = _GRACE_S
+    ) -> None:
         self._places = places
         self._emit = emit
         self._arguments = arguments
         self._ended = ended
+        self._grace_s = grace_s
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._listening = threading.Event()
@@ -101,7 +105,7 @@ class ChildProcess:
             return
         process.terminate()
         try:
-            process.wait(_GRACE_S)
+            process.wait(self._grace_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lastro.app.caller import Caller
+from lastro.app.events import Event
 from lastro.app.places import Places
 from lastro.apply.destination import Destination
 from lastro.capture.source import Source
@@ -27,3 +28,7 @@ class Desk:
     destination: Callable[[str], Destination]
     """A directory of this machine to apply to, with the caller's rights."""
     report: Report = silent
+    tell: Callable[[Event], None] = lambda _: None
+    """Takes what happens while an operation goes on, for whoever watches it: quick, never raises, from any thread."""
+    records: bool = True
+    """Whether what is done here is captured and recorded. Not inside a run: its own two snapshots hold all that happens in it."""

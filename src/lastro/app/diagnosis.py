@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from lastro.app.desk import Desk
+from lastro.app.diagnosis_jail import jail_findings
 from lastro.app.gateway_parts import open_credentials
 from lastro.app.gateway_places import gateway_places
 from lastro.app.requests.doctor import Diagnosis, Finding
@@ -34,6 +35,7 @@ def diagnose(desk: Desk) -> Diagnosis:
     findings = (
         *_machine(desk, machine),
         *_installation(desk),
+        *jail_findings(desk.places),
         *_providers(desk),
         *_offline_models(desk, machine),
     )

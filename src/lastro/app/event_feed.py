@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
+from lastro.app.decision_events import events_since
 from lastro.app.events import Event
 from lastro.app.services import Services
 from lastro.domain.paths import from_bytes
@@ -49,7 +50,7 @@ class EventFeed:
         return end
 
     def replay(self, after: int) -> Iterator[Event]:
-        """The durable events (snapshots and applies) after ``seq`` ``after``, oldest first."""
+        """The durable events (snapshots, applies, and what happened to runs and proposals) after ``seq`` ``after``, oldest first."""
         if self._services is None:
             return
         timeline = self._services.timeline
@@ -91,4 +92,5 @@ class EventFeed:
             for item in timeline.applies()
             if item.seq > after
         ]
+        events += events_since(self._services, after)
         yield from sorted(events, key=lambda event: event.seq or 0)

@@ -10,8 +10,8 @@ from msgspec import Struct, field
 class Event(Struct, frozen=True, kw_only=True):
     """One thing that happened. ``kind`` and ``parameters`` are codes and values; a face makes the sentence.
 
-    Kinds: ``snapshot``, ``apply``, ``server`` (durable: ``seq`` is set), ``connected``, ``disconnected``, ``overflow``, ``root_missing``,
-    ``roots_changed``, ``problem``, ``progress``, ``ready``.
+    Kinds: ``snapshot``, ``apply``, ``server``, ``run``, ``proposal``, ``decision`` (durable: ``seq`` is set), ``run_step``, ``connected``,
+    ``disconnected``, ``overflow``, ``root_missing``, ``roots_changed``, ``problem``, ``progress``, ``ready``.
     """
 
     kind: str

@@ -5,33 +5,41 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import Final
 
 from msgspec import Struct
 
 from lastro.app.event_feed import EventFeed
 from lastro.app.events import Event
+from lastro.app.handing_over import mark_staying, wanting, was_passing
 from lastro.app.home import make_home
 from lastro.app.links import KeeperLinks
+from lastro.app.opening import open_services
 from lastro.app.places import Places
+from lastro.app.runs.memories import KeeperMemories
 from lastro.app.services import Services
 from lastro.app.signals import Emit, stop_signals, tell
-from lastro.app.wiring import keeper_actor, open_services, serve_http
+from lastro.app.wiring import keeper_actor, keeper_listens, serve_http
 from lastro.domain.clock import SystemClock
 from lastro.domain.progress import Progress
-from lastro.errors import ConfigError
+from lastro.errors import ConfigError, LockedError
 from lastro.keeper.connection import KeeperLoop
 from lastro.keeper.node_source import NodeSource, accept_sources
 from lastro.messages import N_
 from lastro.protocol.messages import Hello
-from lastro.transport.connection import PeerCredentials
 from lastro.transport.identity import load_or_make_identity
-from lastro.transport.unix import bind_owner_only, remove_socket
+from lastro.transport.unix import PeerCredentials, bind_owner_only, remove_socket
 
-_PROGRESS_EVERY_S = 1.0
+PATIENCE_S: Final = 60.0
+"""How long a keeper that stays waits for one that does not, or for a command that writes."""
+
+_PROGRESS_EVERY_S: Final = 1.0
+_LOOK_EVERY_S: Final = 0.1
 
 
 def serve_keeper(places: Places, *, emit: Emit) -> int:
@@ -41,13 +49,50 @@ def serve_keeper(places: Places, *, emit: Emit) -> int:
         NoRepositoryError: there is no repository yet.
         LockedError: a keeper of this home runs already.
     """
-    with stop_signals() as stop, keeper(places, emit=emit) as running:
+    with stop_signals() as stop, staying_keeper(places, emit=emit, stop=stop) as running:
+        if running is None:
+            return 0
         tell(emit, "listening", what="keeper", address=places.keeper_socket)
         running.links.start()
         while not stop.wait(1):
             pass
     tell(emit, "stopped", what="keeper")
     return 0
+
+
+@contextmanager
+def staying_keeper(
+    places: Places,
+    *,
+    emit: Emit,
+    stop: threading.Event,
+    prepare: Callable[[Services], None] = lambda _: None,
+    patience_s: float = PATIENCE_S,
+) -> Iterator[RunningKeeper | None]:
+    """As ``keeper``, for one that stays: a keeper in a run's process gives way to it, and a command that writes is waited for.
+
+    Gives ``None`` if ``stop`` was set before.
+
+    Raises:
+        LockedError: a keeper that stays runs already, or the repository was not let go for ``patience_s`` seconds.
+    """
+    deadline, told = time.monotonic() + patience_s, False
+    with ExitStack() as stack:
+        running: RunningKeeper | None = None
+        with wanting(places):
+            while running is None and not stop.is_set():
+                try:
+                    running = stack.enter_context(keeper(places, emit=emit, prepare=prepare))
+                    mark_staying(places)
+                except LockedError:
+                    stays = keeper_listens(places) and not was_passing(places)
+                    if stays or time.monotonic() >= deadline:
+                        raise
+                    if not told:
+                        tell(emit, "keeper_waits")
+                        told = True
+                    stop.wait(_LOOK_EVERY_S)
+        yield running
 
 
 class RunningKeeper(Struct, frozen=True, kw_only=True):
@@ -86,8 +131,11 @@ def keeper(
         prepare(services)
         loop = stack.enter_context(KeeperLoop())
         links = KeeperLinks(services, loop, identity, feed.publish)
-        services = replace(services, links=links)
+        memories = KeeperMemories(places, replace(services, links=links), loop)
+        services = replace(services, links=links, memories=memories)
+        feed.subscribe(memories.watch)
         _serve_sources(stack, places, services, loop)
+        stack.callback(memories.close_all)
         _serve_operations(stack, places, services, feed, loop)
         stack.callback(links.close)
         yield RunningKeeper(services=services, links=links)

@@ -96,6 +96,13 @@ _GROUPS: Final[Mapping[str, str]] = {
     "node": "nodes",
     "gateway": "gateway",
     "doctor": "doctor",
+    "run": "running",
+    "runs": "runs",
+    "proposal": "proposal",
+    "policy": "policy",
+    "project": "project",
+    "approver": "approvers",
+    "audit": "audit",
 }
 """First word of an operation's name → module of ``app/operations`` that holds it, so that a command loads only what it needs."""
 

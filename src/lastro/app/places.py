@@ -1,8 +1,8 @@
 """Where Lastro keeps its things on this machine, and nothing else: the layout of ``LASTRO_HOME``.
 
-``LASTRO_HOME`` if set; else ``.lastro-home`` beside the virtual environment if it is the caller's own; else the XDG directories. Never
-searched upwards from the current directory, and never relative to it unless the caller says so in ``LASTRO_HOME`` itself, so a stranger's
-directory can never choose your keys.
+``LASTRO_HOME`` if set; else, where ``LASTRO_SOCKET`` says that this is inside a run, below the run's own home; else ``.lastro-home`` beside
+the virtual environment if it is the caller's own; else the XDG directories. Never searched upwards from the current directory, and never
+relative to it unless the caller says so in ``LASTRO_HOME`` itself, so a stranger's directory can never choose your keys.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from lastro.domain.paths import join, to_bytes
@@ -39,6 +40,8 @@ class Places(Struct, frozen=True, kw_only=True):
     state: str
     run: str
     sockets: str
+    memory: str = ""
+    """Inside a run: the socket on which it asks for its project's history (``LASTRO_SOCKET``). Empty everywhere else."""
 
     @property
     def secrets(self) -> str:
@@ -56,9 +59,19 @@ class Places(Struct, frozen=True, kw_only=True):
         return f"{self.secrets}/repository.key"
 
     @property
+    def approver_keys(self) -> str:
+        """The locked private keys with which humans of this machine sign approvals."""
+        return f"{self.secrets}/approvers"
+
+    @property
     def recovery_kit(self) -> str:
         """The printed recovery key, until its owner moves it away."""
         return f"{self.config}/recovery-kit.txt"
+
+    @property
+    def policy_file(self) -> str:
+        """What agents may do and who approves it; the built-in policy holds where it is missing."""
+        return f"{self.config}/policy.toml"
 
     @property
     def intents(self) -> str:
@@ -90,6 +103,10 @@ class Places(Struct, frozen=True, kw_only=True):
         """Keys of the gateway, and how it is."""
         return f"{self.sockets}/{GATEWAY_ADMIN_SOCKET}"
 
+    def memory_socket(self, run: int) -> str:
+        """Where the keeper serves run ``run``. Alone in its directory, which a jail shows: so it sees the next keeper's socket too."""
+        return f"{self.sockets}/memory-{run}/sock"
+
     @property
     def sample(self) -> str:
         """The sample project that ``lastro up`` writes when it is given nothing to protect."""
@@ -109,6 +126,8 @@ def find_places(environment: Mapping[str, str], *, prefix: str = _VIRTUAL_ENVIRO
     """
     if chosen := environment.get("LASTRO_HOME"):
         return places_of(os.path.abspath(chosen), environment=environment)
+    if memory := environment.get("LASTRO_SOCKET"):
+        return _places_in_run(os.path.abspath(memory), environment)
     beside = os.path.join(os.path.dirname(os.path.abspath(prefix)), ".lastro-home") if prefix else ""
     if beside and _is_own_directory(beside):
         return places_of(beside, environment=environment)
@@ -124,6 +143,12 @@ def find_places(environment: Mapping[str, str], *, prefix: str = _VIRTUAL_ENVIRO
         run=run,
         sockets=_sockets(run, environment),
     )
+
+
+def _places_in_run(memory: str, environment: Mapping[str, str]) -> Places:
+    """Inside a run: nothing is kept but what an apply in flight needs, in the run's home, or in its ``/tmp`` if it has none."""
+    home = join(_absolute(environment, "HOME") or f"/tmp/run-{os.getuid()}", ".lastro-run")  # noqa: S108  a run's own
+    return msgspec.structs.replace(places_of(home, environment=environment), memory=memory)
 
 
 def places_of(home: str, *, environment: Mapping[str, str] = os.environ) -> Places:

@@ -12,6 +12,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "serve_node": "node_process",
     "pair_node": "node_process",
     "serve_gateway": "gateway_process",
+    "serve_runner": "runner_process",
 }
 
 

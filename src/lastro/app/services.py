@@ -1,4 +1,4 @@
-"""``Services``: what KEEPER operations work with. Made in ``wiring.py``; ``for_actor`` gives the same with another actor."""
+"""``Services``: what KEEPER operations work with. Made in ``opening.py``; ``for_actor`` gives the same with another actor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lastro.app.events import Event
 from lastro.app.places import Places
@@ -19,11 +19,14 @@ from lastro.domain.progress import Report, silent
 from lastro.domain.record import Actor
 from lastro.domain.server import Server
 from lastro.errors import NotFoundError
-from lastro.history.timeline import Timeline
-from lastro.keeper.capture_cycle import CaptureCycle, CaptureResult
-from lastro.keeper.capture_state import CaptureState
 from lastro.messages import N_
-from lastro.store.repository import Repository
+
+if TYPE_CHECKING:  # a process that asks a keeper has no store of its own, only the operations' names
+    from lastro.history.timeline import Timeline
+    from lastro.keeper.capture_cycle import CaptureCycle, CaptureResult
+    from lastro.keeper.capture_state import CaptureState
+    from lastro.proposals.inbox import Inbox
+    from lastro.store.repository import Repository
 
 
 class Links(Protocol):
@@ -52,6 +55,34 @@ class Links(Protocol):
     def pair(self, token: str, name: str) -> Server:
         """Pair with a node by its join token, record it and connect."""
         ...
+
+
+class Memories(Protocol):
+    """The sockets on which runs ask for the history of their project. Only a running keeper has any."""
+
+    def open(self, run: int) -> str:
+        """Open the socket of run ``run``, unless it is open already; its path, empty where there can be none.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        ...
+
+    def close(self, run: int) -> None:
+        """Close it and remove its file; nothing happens when it is closed."""
+        ...
+
+
+class NoMemories:
+    """See ``Memories``: of a process that is no keeper."""
+
+    def open(self, run: int) -> str:
+        """See ``Memories``."""
+        del run
+        return ""
+
+    def close(self, run: int) -> None:
+        """See ``Memories``."""
 
 
 _OFFER_PATIENCE_S = 10.0
@@ -102,12 +133,14 @@ class Services:
     places: Places
     repository: Repository
     timeline: Timeline
+    inbox: Inbox
     state: CaptureState
     cycle: CaptureCycle
     clock: Clock
     actor: Actor
     offers: Offers = field(default_factory=Offers)
     links: Links | None = None
+    memories: Memories = field(default_factory=NoMemories)
     publish: Callable[[Event], None] = lambda _: None
     report: Report = silent
 

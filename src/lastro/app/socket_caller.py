@@ -38,7 +38,7 @@ class SocketCaller:
     """See ``Caller``. ``keeper_socket`` and ``source_socket`` are paths (``Places``).
 
     ``new_id`` gives ids of offers, never twice the same. ``find`` looks into the table of operations, which says of what type a
-    reply is.
+    reply is. ``connect`` gives a socket connected to a path.
     """
 
     def __init__(
@@ -48,7 +48,9 @@ class SocketCaller:
         *,
         new_id: Callable[[], str],
         find: Callable[[str], Operation[Any, Any]] = find_operation,
+        connect: Callable[[str], socket.socket] = connect_owner,
     ) -> None:
+        self._connect = connect
         self._keeper_socket = keeper_socket
         self._source_socket = source_socket
         self._new_id = new_id
@@ -126,7 +128,7 @@ class SocketCaller:
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
         """The answer's head; its body is still to be read. Closing the response closes the connection."""
-        connection = _Connection(self._keeper_socket)
+        connection = _Connection(self._keeper_socket, self._connect)
         try:
             # A refusal may come before all of the request was read; then the answer is there, although sending failed.
             with contextlib.suppress(BrokenPipeError):
@@ -147,13 +149,14 @@ class SocketCaller:
 class _Connection(http.client.HTTPConnection):
     """HTTP over the unix socket at ``path``."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, connect_to: Callable[[str], socket.socket]) -> None:
         super().__init__("keeper")
         self._path = path
+        self._connect_to = connect_to
 
     @override
     def connect(self) -> None:
-        self.sock: socket.socket = connect_owner(self._path)
+        self.sock: socket.socket = self._connect_to(self._path)
 
 
 def _bytes_of(response: http.client.HTTPResponse) -> Bytes:
@@ -194,9 +197,17 @@ def _messages(response: IO[bytes]) -> Iterator[Event]:
         return
 
 
+def was_cut(error: LastroError) -> bool:
+    """Whether ``error`` says that a request was sent, or begun to be, and no answer came: the keeper itself, not a node, went away."""
+    return error.msgid == _CUT
+
+
+_CUT: Final = N_("The keeper went away before it had answered: {reason}")
+
+
 def _cut(error: Exception) -> LastroError:
     return UnreachableError(
-        N_("The keeper went away before it had answered: {reason}"),
+        _CUT,
         hint=N_("lastro status says how it is; what was asked may have been done."),
         reason=str(error) or type(error).__name__,
     )

@@ -9,16 +9,18 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Final
 
 from lastro.app.child_process import ChildProcess
 from lastro.app.gateway_places import gateway_places
-from lastro.app.keeper_process import keeper
+from lastro.app.keeper_process import staying_keeper
 from lastro.app.links import record_server
+from lastro.app.opening import create_repository
 from lastro.app.places import Places, find_places
 from lastro.app.sample import write_sample
 from lastro.app.services import Services
 from lastro.app.signals import Emit, stop_signals, tell
-from lastro.app.wiring import create_repository, person
+from lastro.app.wiring import person
 from lastro.capture.source import Root
 from lastro.domain.clock import SystemClock
 from lastro.domain.entry import EntryType
@@ -36,6 +38,9 @@ from lastro.transport.address import join_address, split_address
 from lastro.transport.allow_list import AllowedDevice, allow, read_allow_list
 from lastro.transport.identity import load_or_make_identity
 
+_RUNNER_GRACE_S: Final = 30.0
+"""Its agents are ended and their work is collected meanwhile; one that needs longer is found interrupted, its work kept."""
+
 
 def up(places: Places, *, emit: Emit, paths: Sequence[str] = ()) -> int:
     """Protect directories of this machine: set up what is missing, run a node and a keeper, and stay until SIGINT or SIGTERM.
@@ -50,8 +55,15 @@ def up(places: Places, *, emit: Emit, paths: Sequence[str] = ()) -> int:
             made = create_repository(places, person(), SystemClock())
             tell(emit, "initialized", path=made.path, key_file=made.key_file, recovery_kit=made.recovery_kit)
         running = stack.enter_context(
-            keeper(places, emit=emit, prepare=lambda services: _set_up_node(places, wanted, services, emit))
+            staying_keeper(
+                places,
+                emit=emit,
+                stop=stop,
+                prepare=lambda services: _set_up_node(places, wanted, services, emit),
+            )
         )
+        if running is None:
+            return 0
         if os.geteuid() == 0:
             tell(emit, "as_root")
         node = ChildProcess(
@@ -70,6 +82,7 @@ def up(places: Places, *, emit: Emit, paths: Sequence[str] = ()) -> int:
             _look_after(children)
         if not stop.is_set():
             _tell_ready(running.services, places, emit, time.monotonic() - started)
+            children += _runner(places, emit, stack)
         while not stop.wait(0.5):
             _look_after(children)
         running.links.close()  # before the node goes, so that nobody calls it lost
@@ -106,6 +119,23 @@ def _gateway(places: Places, emit: Emit, stack: ExitStack) -> list[ChildProcess]
         "gateway",
         "serve",
         ended=N_("The gateway ended with status {status}; it is started again."),
+    )
+    stack.callback(child.stop)
+    child.start()
+    return [child]
+
+
+def _runner(places: Places, emit: Emit, stack: ExitStack) -> list[ChildProcess]:
+    """Who takes the runs that no terminal started; nobody where agents are not installed."""
+    if importlib.util.find_spec("aiohttp") is None:
+        return []
+    child = ChildProcess(
+        places,
+        emit,
+        "runner",
+        "serve",
+        ended=N_("The runner ended with status {status}; it is started again."),
+        grace_s=_RUNNER_GRACE_S,
     )
     stack.callback(child.stop)
     child.start()

@@ -1,4 +1,6 @@
-"""The one place that picks implementations: which backend, which caller, which source, which face serves the keeper."""
+"""The one place that picks implementations: which caller, which source, which destination, which face serves the keeper; the repository
+and what stands on it in ``opening``, which is loaded when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -7,58 +9,36 @@ import os
 import pwd
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
-
-from msgspec import Struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from lastro import __version__
 from lastro.app.caller import Caller
 from lastro.app.desk import Desk
 from lastro.app.events import Event
-from lastro.app.home import make_home, own_instances
-from lastro.app.operation import Effect, find_operation
+from lastro.app.home import own_instances
 from lastro.app.places import Places
-from lastro.app.requests import Initialized
-from lastro.app.services import Services
-from lastro.apply.local import LocalDestination
 from lastro.capture.local import LocalSource
-from lastro.capture.source import Root, Source
+from lastro.capture.source import Root
 from lastro.domain.clock import Clock, SystemClock
-from lastro.domain.paths import printable
 from lastro.domain.progress import Report, silent
 from lastro.domain.record import Actor
-from lastro.errors import (
-    ConfigError,
-    ConflictError,
-    DeniedError,
-    LockedError,
-    NoRepositoryError,
-    UnreachableError,
-    WrongKeyError,
-)
-from lastro.filesystem.atomic_write import write_atomically
-from lastro.filesystem.system import System
-from lastro.history.projection import Projection
-from lastro.history.timeline import Timeline
-from lastro.keeper.capture_cycle import CaptureCycle
-from lastro.keeper.capture_state import CaptureState
+from lastro.errors import ConfigError, UnreachableError
 from lastro.messages import N_
-from lastro.store.backends.local import LocalBackend
-from lastro.store.recovery import KeyFile, RecoveryKey, Secret
-from lastro.store.repository import Created, Repository
-from lastro.transport.identity import load_or_make_identity
-from lastro.transport.unix import connect_owner
+from lastro.transport.unix import connect_mounted, connect_owner
+
+if TYPE_CHECKING:
+    from lastro.apply.local import LocalDestination
 
 __all__ = [
-    "create_repository",
     "keeper_actor",
+    "keeper_listens",
     "local_source",
     "open_caller",
     "open_desk",
-    "open_services",
     "person",
     "serve_http",
+    "serve_memory",
 ]
 
 
@@ -77,230 +57,26 @@ def keeper_actor() -> Actor:
     return Actor(kind="keeper")
 
 
-# The repository -----------------------------------------------------------------------------------------------------------------------
-
-
-def create_repository(places: Places, actor: Actor, clock: Clock) -> Initialized:
-    """Make the home and its repository, save the key file and the recovery kit.
-
-    Raises:
-        ConflictError: there is one already.
-    """
-    if os.path.exists(f"{places.repository}/format"):
-        raise ConflictError(
-            N_("There is a repository already: {path}"),
-            hint=N_("Use it; 'lastro status' says how it is."),
-            path=places.repository,
-        )
-    os.makedirs(places.secrets, mode=0o700, exist_ok=True)
-    identity = load_or_make_identity(f"{places.secrets}/keeper.pem")
-    make_home(places, instance=identity.device)
-
-    def keep(created: Created) -> None:
-        write_atomically(places.key_file, created.key_file, mode=0o600, system=System())
-        kit = recovery_kit(created.repository.id, places.repository, created.recovery_key, created.public_key)
-        write_atomically(places.recovery_kit, kit.encode(), mode=0o600, system=System())
-
-    backend = LocalBackend(places.repository)
-    created = Repository.create(backend, actor=actor, clock=clock, cache=_cache(places, "chunks"), keep=keep)
-    with created.repository as repository:
-        return Initialized(
-            repository=repository.id,
-            path=places.repository,
-            key_file=places.key_file,
-            recovery_kit=places.recovery_kit,
-        )
-
-
-def recovery_kit(repository: str, path: str, key: str, public_key: bytes) -> str:
-    """The text of a recovery kit. In English and Portuguese, because whoever needs it may not be who made it."""
-    return (
-        "LASTRO RECOVERY KIT / KIT DE RECUPERAÇÃO DO LASTRO\n\n"
-        f"repository / repositório: {repository}\n"
-        f"place / lugar:            {printable(path)}\n"
-        f"signing key / chave de assinatura (Ed25519): {public_key.hex()}\n\n"
-        f"    {key}\n\n"
-        "With this key alone everything in the repository can be read. Print it, move it to a safe place away from this\n"
-        "machine, and remove this file.\n"
-        "Só com esta chave tudo no repositório pode ser lido. Imprima, guarde em lugar seguro longe desta máquina e\n"
-        "remova este arquivo.\n\n"
-        "Without Lastro, in the repository: / Sem o Lastro, no repositório: python3 RESTORE.py restore DIRECTORY\n"
-    )
-
-
-@contextmanager
-def open_services(
-    places: Places,
-    *,
-    writable: bool,
-    actor: Actor,
-    clock: Clock,
-    report: Report = silent,
-    publish: Callable[[Event], None] = lambda _: None,
-) -> Iterator[Services]:
-    """The repository of this home with everything on top of it, in this process.
-
-    Raises:
-        NoRepositoryError: there is none.
-        LockedError: ``writable``, and another process writes.
-    """
-    with ExitStack() as stack:
-        repository = stack.enter_context(_open_repository(places, writable=writable, clock=clock))
-        projection = Projection(repository, _cache(places, "history"))
-        stack.callback(projection.close)
-        state = CaptureState(repository, _cache(places, "capture"))
-        stack.callback(state.close)
-        yield Services(
-            places=places,
-            repository=repository,
-            timeline=Timeline(projection),
-            state=state,
-            cycle=CaptureCycle(repository, state, clock),
-            clock=clock,
-            actor=actor,
-            report=report,
-            publish=publish,
-        )
-
-
-def _open_repository(places: Places, *, writable: bool, clock: Clock) -> Repository:
-    _require_repository(places)
-    secret = _key_of(places)
-    try:
-        return Repository.open(
-            LocalBackend(places.repository),
-            secret,
-            clock=clock,
-            cache=_cache(places, "chunks"),
-            writable=writable,
-        )
-    except LockedError as error:
-        if _keeper_listens(places):
-            raise LockedError(
-                N_("A keeper runs here already: {path}"),
-                hint=N_("See 'lastro status'. To watch more directories: 'lastro node roots add DIR'."),
-                path=places.home or places.config,
-            ) from error
-        raise LockedError(
-            error.msgid,
-            hint=N_("Another command is writing, or a keeper is starting. Try again in a moment."),
-            **error.parameters,
-        ) from error
-
-
-def _require_repository(places: Places) -> None:
-    try:
-        os.stat(f"{places.repository}/format")
-    except PermissionError as error:
-        raise DeniedError(
-            N_("{path} may not be read by this user."),
-            hint=N_("Run it as the user whose repository this is, or point LASTRO_HOME (--home) to yours."),
-            path=places.repository,
-        ) from error
-    except OSError as error:
-        raise NoRepositoryError(
-            N_("There is no repository in {path}."),
-            hint=N_("Make one with 'lastro init', or point LASTRO_HOME (--home) to where it is."),
-            path=places.repository,
-        ) from error
-
-
-def _key_of(places: Places) -> Secret:
-    """The key file, or in its place the recovery key in ``LASTRO_RECOVERY_KEY``."""
-    if typed := os.environ.get("LASTRO_RECOVERY_KEY"):
-        return RecoveryKey(typed)
-    hint = N_("Put it back from a copy, or set LASTRO_RECOVERY_KEY to the key that the recovery kit holds.")
-    try:
-        with open(places.key_file, "rb") as file:
-            return KeyFile(file.read())
-    except FileNotFoundError as error:
-        raise WrongKeyError(N_("The key file {path} is missing."), hint=hint, path=places.key_file) from error
-    except OSError as error:
-        raise WrongKeyError(
-            N_("The key file {path} cannot be read: {reason}"),
-            hint=hint,
-            path=places.key_file,
-            reason=error.strerror or str(error),
-        ) from error
-
-
-def _cache(places: Places, name: str) -> str | None:
-    """The path of a cache database; in memory when this user cannot write there (reading a repository needs no more)."""
-    try:
-        os.makedirs(places.cache, mode=0o700, exist_ok=True)
-    except OSError:
-        return None
-    return f"{places.cache}/{name}.sqlite" if os.access(places.cache, os.W_OK) else None
-
-
 # Callers and desks --------------------------------------------------------------------------------------------------------------------
 
 
-class InProcessCaller:
-    """See ``Caller``: opens the repository when it is first needed, for writing only when something is changed."""
-
-    def __init__(self, places: Places, *, actor: Actor, clock: Clock, report: Report = silent) -> None:
-        self._places = places
-        self._actor = actor
-        self._clock = clock
-        self._report = report
-        self._stack = ExitStack()
-        self._services: Services | None = None
-        self._writable = False
-
-    def call(self, name: str, request: Struct) -> object:
-        """See ``Caller``."""
-        operation = find_operation(name)
-        return operation.run(self._open(writable=operation.effect is Effect.CHANGE), request)
-
-    def offer(self, source: Source) -> AbstractContextManager[str]:
-        """See ``Caller``."""
-        return self._open(writable=True).offers.offering(source)
-
-    def events(self, after: int | None) -> Iterator[Struct]:
-        """See ``Caller``.
-
-        Raises:
-            UnreachableError: no keeper runs, so nothing happens.
-        """
-        del after
-        raise UnreachableError(
-            N_("No keeper is running."), hint=N_("Start it with 'lastro up' or 'lastro keeper serve'.")
-        )
-
-    def damage(self) -> tuple[str, ...]:
-        """See ``Caller``."""
-        if self._services is None:
-            return ()
-        return tuple(sorted({item.object for item in self._services.repository.damage()}))
-
-    def close(self) -> None:
-        """See ``Caller``."""
-        self._stack.close()
-        self._services = None
-
-    def _open(self, *, writable: bool) -> Services:
-        if self._services is None or (writable and not self._writable):
-            self.close()
-            self._writable = writable
-            self._services = self._stack.enter_context(
-                open_services(
-                    self._places, writable=writable, actor=self._actor, clock=self._clock, report=self._report
-                )
-            )
-        return self._services
-
-
 def open_caller(places: Places, *, actor: Actor, clock: Clock, report: Report = silent) -> Caller:
-    """The keeper of this home if one runs, else this process."""
-    if _keeper_listens(places):
+    """The keeper of this home if one runs, else this process. Inside a run: the run's own socket, and nothing else."""
+    if places.memory:
+        from lastro.app.socket_caller import SocketCaller  # noqa: PLC0415  only one of them is needed
+
+        return SocketCaller(places.memory, "", new_id=lambda: secrets.token_hex(16), connect=connect_mounted)
+    if keeper_listens(places):
         from lastro.app.socket_caller import SocketCaller  # noqa: PLC0415  only one of the two is needed
 
         return SocketCaller(places.keeper_socket, places.source_socket, new_id=lambda: secrets.token_hex(16))
+    from lastro.app.opening import InProcessCaller  # noqa: PLC0415  all of the store
+
     return InProcessCaller(places, actor=actor, clock=clock, report=report)
 
 
-def _keeper_listens(places: Places) -> bool:
+def keeper_listens(places: Places) -> bool:
+    """Whether a keeper of this home can be asked now."""
     try:
         connect_owner(places.keeper_socket).close()
     except UnreachableError:
@@ -309,7 +85,13 @@ def _keeper_listens(places: Places) -> bool:
 
 
 @contextmanager
-def open_desk(places: Places, *, clock: Clock | None = None, report: Report = silent) -> Iterator[Desk]:
+def open_desk(
+    places: Places,
+    *,
+    clock: Clock | None = None,
+    report: Report = silent,
+    tell: Callable[[Event], None] = lambda _: None,
+) -> Iterator[Desk]:
     """What CALLER operations need, with the rights of this process."""
     clock, actor = clock or SystemClock(), person()
     caller = open_caller(places, actor=actor, clock=clock, report=report)
@@ -322,6 +104,8 @@ def open_desk(places: Places, *, clock: Clock | None = None, report: Report = si
             local_source=lambda path: local_source(places, path),
             destination=lambda path: _destination(places, path),
             report=report,
+            tell=tell,
+            records=not places.memory,
         )
     finally:
         caller.close()
@@ -333,6 +117,8 @@ def local_source(places: Places, path: str) -> LocalSource:
 
 
 def _destination(places: Places, path: str) -> LocalDestination:
+    from lastro.apply.local import LocalDestination  # noqa: PLC0415  few commands apply anything
+
     os.makedirs(places.intents, mode=0o700, exist_ok=True)
     return LocalDestination(path, intents=places.intents)
 
@@ -343,8 +129,21 @@ def serve_http() -> Any:
     Raises:
         ConfigError: Lastro was installed without what a keeper needs.
     """
+    return _from_face("lastro.faces.http.server", "serve")
+
+
+def serve_memory() -> Any:
+    """The function that serves one run on its socket. As ``serve_http``.
+
+    Raises:
+        ConfigError: Lastro was installed without what a keeper needs.
+    """
+    return _from_face("lastro.faces.http.run_face", "serve_run")
+
+
+def _from_face(module: str, name: str) -> Any:
     try:
-        return importlib.import_module("lastro.faces.http.server").serve
+        return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "lastro":
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import json
 import types
@@ -38,6 +39,7 @@ PLAIN = {
     int: any_integer,
     bytes: st.binary(max_size=40),
     bool: st.booleans(),
+    float: st.floats(allow_nan=False, allow_infinity=False),
     type(None): st.none(),
 }
 
@@ -58,6 +60,11 @@ def of(annotation):  # noqa: PLR0911  one answer per kind of annotation
         return st.one_of([of(one) for one in arguments])
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return st.lists(of(arguments[0]), max_size=2).map(tuple)
+    if origin is collections.abc.Mapping:
+        names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(
+            lambda name: name != "b64"
+        )
+        return st.dictionaries(names, of(arguments[1]), max_size=2)
     if hasattr(annotation, "__supertype__"):
         return of(annotation.__supertype__)
     if inspect.isclass(annotation) and issubclass(annotation, msgspec.Struct):

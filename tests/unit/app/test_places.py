@@ -164,3 +164,21 @@ def test_everything_is_below_the_home():
     assert found.cache == "/h/state/cache"
     assert found.keeper_socket == "/h/run/keeper.sock"
     assert found.source_socket == "/h/run/source.sock"
+
+
+def test_inside_a_run_its_own_home_is_used_and_never_one_beside_the_interpreter(tmp_path):
+    beside = tmp_path / ".lastro-home"
+    beside.mkdir()
+    inside = {"LASTRO_SOCKET": "/run/lastro/memory.sock"}
+    for home, expected in (({"HOME": "/home/agent"}, "/home/agent/"), ({}, "/tmp/")):
+        found = find_places({**inside, **home}, prefix=str(tmp_path / ".venv"))
+        assert found.memory == "/run/lastro/memory.sock"
+        assert found.home.startswith(expected)
+    named = find_places({**inside, "LASTRO_HOME": "/srv/lastro"}, prefix="")
+    assert (named.memory, named.home) == ("", "/srv/lastro")  # who names a home means that one
+
+
+@given(path=absolute_paths)
+def test_the_socket_of_a_run_fits_wherever_the_others_fit(path):
+    places = places_of(path, environment=ANA)
+    assert len(os.fsencode(places.memory_socket(999_999))) <= SOCKET_PATH_LIMIT

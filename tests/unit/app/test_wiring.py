@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from lastro.app.opening import create_repository, open_services, recovery_kit
 from lastro.app.places import places_of
-from lastro.app.wiring import create_repository, open_services, person, recovery_kit
+from lastro.app.wiring import person
 from lastro.domain.clock import SystemClock
 from lastro.errors import ConflictError, WrongKeyError
 

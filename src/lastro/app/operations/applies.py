@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
 from lastro.app.events import Event
 from lastro.app.operation import Effect, Operation, Place
+from lastro.app.operations.applying import EDITED_SINCE
 from lastro.app.requests import (
     ApplyPair,
     ApplyRecord,
@@ -22,6 +24,7 @@ from lastro.domain.entry import EntryType
 from lastro.domain.ids import LOCAL, ApplyNumber
 from lastro.domain.paths import from_bytes, is_within, join, relative_to, to_bytes
 from lastro.domain.record import ApplyBody, RecordKind
+from lastro.history.answers import Apply
 from lastro.messages import N_
 from lastro.store.repository import RecordDraft
 from lastro.store.tree import decode_tree_entry, lookup, to_entry
@@ -49,6 +52,7 @@ def show_apply(services: Services, request: ApplyPair) -> ApplyReply:
         else 0,
         before=tuple(_touched(services, body.before, destination, paths)),
         after=tuple(_touched(services, body.after, destination, paths)),
+        edited=tuple(from_bytes(path) for path, kind, _ in body.warnings if kind == EDITED_SINCE.encode()),
     )
 
 
@@ -83,8 +87,27 @@ def _touched(
         yield RecordedEntry(entry=found, seq=seq, tree_path=tree_path)
 
 
+_LATELY: Final = 16
+"""Applies that may have been recorded since the process that is finished now died."""
+
+
+def _known(services: Services, request: ApplyRecord) -> Apply | None:
+    """The record of this very apply. Nothing else began at the same snapshot: the one after it is newer."""
+    if request.before is None or request.before == request.after:
+        return None
+    wanted = request.before, request.change_digest, request.destination, request.kind, request.of
+    for apply in services.timeline.applies(limit=_LATELY):
+        body = apply.body
+        said = body.before, body.change_digest.hex(), from_bytes(body.destination), body.kind, body.of or 0
+        if said == wanted:
+            return apply
+    return None
+
+
 def record_apply(services: Services, request: ApplyRecord) -> ApplyRecorded:
-    """Write an apply into the log."""
+    """Write an apply into the log, or find the one that whoever died before they knew it had written."""
+    if known := _known(services, request):
+        return ApplyRecorded(number=known.number, seq=known.seq)
     stored = services.repository.append(
         RecordDraft(
             kind=RecordKind.APPLY,

@@ -1,5 +1,7 @@
 """Carrying a plan out: snapshot of the present, apply in the caller's own process, snapshot of the result, record.
 
+Inside a run (``Desk.records`` is false) there are no snapshots around it and no record: the run's own two hold all of it.
+
 What was shown is what is done: an acceptance names the digest of the plan, and is refused if anything would be different now. A process
 that dies in between leaves a note in ``state/applies``; whoever comes next finishes it first.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from lastro.app.caller import Bytes, Caller
 from lastro.app.desk import Desk
@@ -26,8 +29,8 @@ from lastro.app.requests import (
     Touched,
     TouchedReply,
 )
-from lastro.app.unfinished import Unfinished, applying, end_apply, unfinished_applies
-from lastro.apply.destination import Outcome, OutcomeKind
+from lastro.app.unfinished import Unfinished, applying, end_apply, mark_of, unfinished_applies
+from lastro.apply.destination import Content, NoteKind, Outcome, OutcomeKind
 from lastro.domain.entry import Entry, EntryType
 from lastro.domain.paths import from_bytes, is_within, to_bytes
 from lastro.domain.snapshot import Reason
@@ -53,22 +56,31 @@ def carry_out(
         )
     if not approved:
         return Restoration(plan=plan, done=False)
+    content = RecordedContent(desk.caller, _to_read(plan, contents))
+    return carry_plan(desk, plan, content, of=plan.undoes)
+
+
+def carry_plan(desk: Desk, plan: Plan, content: Content, *, of: int) -> Restoration:
+    """Do what ``plan`` says with the bytes of ``content``: snapshot, apply, snapshot, record. ``of``: see ``domain.record.ApplyBody``.
+
+    Raises:
+        ConflictError: something changed while it was carried out; nothing was done.
+    """
     paths = [change.path for change in plan.changes.changes]
     before = _capture_around(desk, plan.destination, paths)
     unfinished = Unfinished(
         apply_id=secrets.token_hex(6),
         destination=plan.destination,
         kind=plan.kind,
-        of=plan.undoes,
+        of=of,
         before=before.seq if before else None,
         change_digest=plan.digest,
         paths=tuple(to_bytes(path) for path in paths),
+        wanted=tuple(mark_of(change.after) for change in plan.changes.changes),
     )
     try:
         with applying(desk.places, unfinished):
-            outcome = desk.destination(plan.destination).apply(
-                unfinished.apply_id, plan.changes, RecordedContent(desk.caller, _to_read(plan, contents))
-            )
+            outcome = desk.destination(plan.destination).apply(unfinished.apply_id, plan.changes, content)
             return _conclude(
                 desk, plan, unfinished, outcome, before_snapshot=before.snapshot if before else 0
             )
@@ -83,7 +95,9 @@ def _to_read(plan: Plan, contents: Mapping[str, RecordedEntry]) -> dict[str, Rec
 
 
 def _capture_around(desk: Desk, directory: str, paths: Sequence[str]) -> Captured | None:
-    """The paths as they are; ``None`` when the whole captured root that holds them is not there."""
+    """The paths as they are; ``None`` when the whole captured root that holds them is not there, or nothing is recorded here."""
+    if not desk.records:
+        return None
     try:
         return offer_paths(desk, directory, paths, recursive=False, reason=Reason.APPLY)
     except NotFoundError:
@@ -100,7 +114,7 @@ def _conclude(
             hint=N_("Look at the new plan and decide again."),
             path=outcome.conflicts[0].path if outcome.conflicts else plan.destination,
         )
-    recorded, after_snapshot = _record(desk, unfinished, outcome)
+    recorded, after_snapshot, notes = _record(desk, unfinished, outcome)
     return Restoration(
         plan=plan,
         done=True,
@@ -108,13 +122,19 @@ def _conclude(
         outcome=outcome.kind.value,
         before=before_snapshot,
         after=after_snapshot,
-        notes=_notes(outcome),
+        notes=notes,
     )
 
 
-def _record(desk: Desk, unfinished: Unfinished, outcome: Outcome) -> tuple[ApplyRecorded, int]:
+def _record(
+    desk: Desk, unfinished: Unfinished, outcome: Outcome
+) -> tuple[ApplyRecorded, int, tuple[AppliedNote, ...]]:
+    if not desk.records:
+        end_apply(desk.places, unfinished.apply_id)
+        return ApplyRecorded(number=0, seq=0), 0, _notes(outcome)
     paths = tuple(from_bytes(path) for path in unfinished.paths)
     after = _capture_around(desk, unfinished.destination, paths)
+    notes = (*_notes(outcome), *_edited(desk, unfinished, outcome, after))
     recorded = desk.caller.call(
         "apply.record",
         ApplyRecord(
@@ -126,12 +146,34 @@ def _record(desk: Desk, unfinished: Unfinished, outcome: Outcome) -> tuple[Apply
             before=unfinished.before,
             after=after.seq if after else None,
             change_digest=unfinished.change_digest,
-            notes=_notes(outcome),
+            notes=notes,
         ),
     )
     assert isinstance(recorded, ApplyRecorded)
     end_apply(desk.places, unfinished.apply_id)
-    return recorded, after.snapshot if after else 0
+    return recorded, after.snapshot if after else 0, notes
+
+
+def _edited(
+    desk: Desk, unfinished: Unfinished, outcome: Outcome, after: Captured | None
+) -> Iterator[AppliedNote]:
+    """Paths that somebody else changed before ``after`` was taken. Not those of which something else is noted: they were left alone, or
+    cannot be as they shall.
+    """
+    if after is None or not unfinished.wanted:
+        return
+    paths = tuple(from_bytes(path) for path in unfinished.paths)
+    reply = desk.caller.call(
+        "apply.touched", Touched(seq=after.seq, destination=unfinished.destination, paths=paths)
+    )
+    assert isinstance(reply, TouchedReply)
+    found = {item.entry.path: item.entry for item in reply.items}
+    noted = {conflict.path for conflict in outcome.conflicts}
+    noted |= {note.path for note in outcome.notes if note.kind is not NoteKind.IN_PLACE}
+    for path, wanted in zip(paths, unfinished.wanted, strict=True):
+        there = mark_of(found.get(path))
+        if wanted and there and there != wanted and not any(is_within(path, one) for one in noted):
+            yield AppliedNote(path=path, kind=EDITED_SINCE)
 
 
 def _notes(outcome: Outcome) -> tuple[AppliedNote, ...]:
@@ -191,6 +233,10 @@ def _stands(desk: Desk, unfinished: Unfinished) -> bool:
     before = {item.entry.path: item.entry for item in reply.items}
     live = desk.destination(unfinished.destination).read(list(paths))
     return bool(plan_undo(live, [], before, {}, list(live)).changes.changes)
+
+
+EDITED_SINCE: Final = "edited_since"
+"""Of a touched path: somebody else changed it before the snapshot after the apply was taken."""
 
 
 class RecordedContent:

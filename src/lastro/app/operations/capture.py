@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,6 +20,7 @@ from lastro.app.requests import (
     CaptureReply,
     CaptureServer,
 )
+from lastro.app.requests.runs import CaptureLayer, LayerCaptured
 from lastro.app.services import Services
 from lastro.capture.source import ChangedPath
 from lastro.domain.ids import LOCAL, ServerId
@@ -27,8 +29,10 @@ from lastro.domain.reference import normal
 from lastro.domain.snapshot import Reason
 from lastro.domain.target import Target, TargetKind
 from lastro.errors import UnreachableError, UsageError
-from lastro.keeper.capture_cycle import CaptureResult
 from lastro.messages import N_
+
+if TYPE_CHECKING:  # who asks for a capture has no store
+    from lastro.keeper.capture_cycle import CaptureResult
 
 
 def capture(desk: Desk, request: Capture) -> CaptureReply:
@@ -159,6 +163,33 @@ def capture_server(services: Services, request: CaptureServer) -> CaptureReply:
     )
 
 
+def capture_layer(services: Services, request: CaptureLayer) -> LayerCaptured:
+    """Record what a run made of a project (``keeper.layer_capture``)."""
+    from lastro.keeper.layer_capture import capture_layer as record_layer  # noqa: PLC0415  only a keeper does
+
+    before = services.timeline.snapshot_by_seq(request.before)
+    result = record_layer(
+        services.repository,
+        services.state,
+        services.clock,
+        services.offers.source(request.offer),
+        before=before,
+        project=request.project,
+        changed=request.changed,
+        actor=services.actor,
+        reason=Reason(request.reason),
+        report=services.report,
+    )
+    changes = result.changes.changes
+    return LayerCaptured(
+        before=before.seq,
+        after=result.after,
+        digest=result.changes.digest.hex() if changes else "",
+        paths=tuple(change.path for change in changes),
+        changes=changes,
+    )
+
+
 def describe(services: Services, server: str, target: Target, result: CaptureResult) -> Captured:
     """A result as people see it, and as an event when it is a new snapshot."""
     snapshot = services.timeline.snapshot_by_seq(result.seq)
@@ -232,6 +263,16 @@ OPERATIONS = (
         place=Place.KEEPER,
         run=capture_offered,
         summary=N_("Capture from a source that the caller offers."),
+        internal=True,
+    ),
+    Operation(
+        name="capture.layer",
+        request=CaptureLayer,
+        reply=LayerCaptured,
+        effect=Effect.CHANGE,
+        place=Place.KEEPER,
+        run=capture_layer,
+        summary=N_("Record what a run made of a project."),
         internal=True,
     ),
     Operation(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
-
 import msgspec
 
 from lastro.app.desk import Desk
 from lastro.app.operation import Effect, Operation, Place
 from lastro.app.operations.capture import capture_here
 from lastro.app.operations.history import Standing, locate, stand
+from lastro.app.operations.patches import TEXT_LIMIT, file_difference, lines_of
 from lastro.app.requests import (
     CaptureReply,
     CaptureServer,
@@ -33,15 +31,13 @@ from lastro.messages import N_
 from lastro.store.content import read_content
 from lastro.store.tree import TreeEntry, decode_tree_entry, diff, lookup
 
-TEXT_LIMIT = 1024 * 1024
-"""Bytes; larger files are compared, but not line by line."""
-
-_WORK_LIMIT = 100_000_000
-"""Lines that only one side has, times all lines: what comparing line by line may cost, about a second of the keeper's time."""
-
 
 def difference(desk: Desk, request: Diff) -> Difference:
     """Compare two states; without a second one, a recorded state with the present."""
+    if not desk.records:
+        from lastro.app.operations.inside_run import difference_in_run  # noqa: PLC0415  only inside a run
+
+        return difference_in_run(desk, request)
     before = request.before
     if request.after is None and before.at is None:
         before = _pinned(
@@ -103,7 +99,7 @@ def _side(
         standing: Standing = stand(services, reference, last=False)
     except NotFoundError:
         located = locate(services, reference)
-        snapshot = services.timeline.snapshot_at(located.target, services.timeline.bound(reference.at))
+        snapshot = services.timeline.snapshot_for(located, reference.at)
         side = SideOfDiff(
             server=located.server.name,
             path=located.absolute,
@@ -129,30 +125,11 @@ def _file_difference(
     *,
     names: bool,
 ) -> FileDifference:
-    patch, binary = "", False
-    if not names and _content_differs(change):
-        old = _text(services, change.before, before)
-        new = _text(services, change.after, after)
-        if old is None or new is None or _is_long_work(old, new):
-            binary = True
-        else:
-            patch = "".join(_unified(old, new))
-    return FileDifference(
-        path=change.path,
-        kind=change.kind.value,
-        fields=change.fields,
-        before=change.before,
-        after=change.after,
-        patch=patch,
-        binary=binary,
+    return file_difference(
+        change,
+        names=names,
+        lines=lambda: (_text(services, change.before, before), _text(services, change.after, after)),
     )
-
-
-def _content_differs(change: Change) -> bool:
-    sides = [
-        entry for entry in (change.before, change.after) if entry is not None and entry.type is EntryType.FILE
-    ]
-    return bool(sides) and (len(sides) == 1 or sides[0].digest != sides[1].digest)
 
 
 def _text(
@@ -169,28 +146,7 @@ def _text(
     content = bytearray(entry.size)
     for offset, data in read_content(services.repository, tree_entry):
         content[offset : offset + len(data)] = data
-    if b"\0" in content:
-        return None
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    # By hand: str.splitlines also splits at form feeds and other characters that do not end a line of a file.
-    return [f"{line}\n" for line in text.split("\n")[:-1]] + (
-        [text.rpartition("\n")[2]] if not text.endswith("\n") and text else []
-    )
-
-
-def _is_long_work(old: list[str], new: list[str]) -> bool:
-    known_old, known_new = set(old), set(new)
-    alone = sum(line not in known_new for line in old) + sum(line not in known_old for line in new)
-    return alone * (len(old) + len(new)) > _WORK_LIMIT
-
-
-def _unified(old: list[str], new: list[str]) -> Iterator[str]:
-    """The hunks of a unified diff, without file headers; a last line without newline says so."""
-    for line in list(difflib.unified_diff(old, new))[2:]:
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+    return lines_of(content)
 
 
 OPERATIONS = (

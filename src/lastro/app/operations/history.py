@@ -245,7 +245,7 @@ def stand(services: Services, reference: Reference, *, last: bool) -> Standing:
     """
     located = locate(services, reference)
     bound = services.timeline.bound(reference.at)
-    snapshot = services.timeline.snapshot_at(located.target, bound)
+    snapshot = services.timeline.snapshot_for(located, reference.at)
     entry = _entry_in(services, snapshot, located.path)
     if snapshot is not None and entry is not None:
         return Standing(located=located, snapshot=snapshot, entry=entry, last=False)
@@ -339,7 +339,7 @@ def _moved(entry: Entry, path: str) -> Entry:
 def where(services: Services, request: Where) -> WhereReply:
     """The absolute path that a reference means."""
     located = locate(services, request.reference)
-    snapshot = services.timeline.snapshot_at(located.target, services.timeline.bound(request.reference.at))
+    snapshot = services.timeline.snapshot_for(located, request.reference.at)
     return WhereReply(
         server=located.server.name,
         target=located.target.path,

@@ -15,7 +15,7 @@ from lastro.store.check import Finding, Severity, check
 
 def init(desk: Desk, _: Init) -> Initialized:
     """Make a repository with a key file and a recovery kit."""
-    from lastro.app.wiring import create_repository  # noqa: PLC0415  wiring imports operations' services
+    from lastro.app.opening import create_repository  # noqa: PLC0415  it imports operations' services
 
     return create_repository(desk.places, desk.actor, desk.clock)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -53,11 +53,13 @@ def restore(desk: Desk, request: Restore) -> Restoration:
     directory, top = _standing_directory(place)
     refuse_stuck(stuck, join(directory, top))
     missing = list(_missing_directories(desk, recorded, directory, top, in_place=not request.to))
-    planned = plan_restore(
-        desk.destination(directory).walk(top),
-        [*missing, *rebase([item.entry for item in recorded.items], top)],
-        keep=request.keep,
-    )
+    live: Iterable[Entry] = desk.destination(directory).walk(top)
+    wanted = [*missing, *rebase([item.entry for item in recorded.items], top)]
+    if recorded.shown is not None:
+        from lastro.app.operations.inside_run import limited  # noqa: PLC0415  only inside a run
+
+        live, wanted = limited(list(live), wanted, directory=directory, shown=recorded.shown)
+    planned = plan_restore(live, wanted, keep=request.keep)
     concerns = list(planned.concerns)
     if (Concern.NOT_STORED, top) in concerns:
         raise NotFoundError(
@@ -138,10 +140,23 @@ def _standing_directory(place: str) -> tuple[str, str]:
 
 
 def undo(desk: Desk, request: Undo) -> Restoration:
-    """Take an apply back."""
+    """Take an apply back; one that carried out a proposal, with that proposal."""
+    kind = request.apply.rpartition("-")[0]
+    if kind in {"proposal", "run"}:
+        return _undo_decision(desk, request, kind)
     stuck = finish_unfinished(desk)
     reply = desk.caller.call("apply.show", ApplyPair(number=_number(request.apply)))
     assert isinstance(reply, ApplyReply)
+    if reply.kind == "proposal":
+        return _undo_decision(
+            desk, msgspec.structs.replace(request, apply=f"proposal-{reply.of}"), "proposal"
+        )
+    if request.file or request.hunk:
+        raise UsageError(
+            N_("apply-{number} was a restore; it is taken back whole."),
+            hint=N_("Bring one file back with 'lastro restore FILE@apply-{number}^'."),
+            number=reply.number,
+        )
     if reply.server != LOCAL:
         raise UsageError(
             N_("apply-{number} changed {server}, which is another machine."),
@@ -174,6 +189,12 @@ def undo(desk: Desk, request: Undo) -> Restoration:
     return carry_out(desk, plan, contents, approved=request.approved, only_plan=request.plan)
 
 
+def _undo_decision(desk: Desk, request: Undo, kind: str) -> Restoration:
+    from lastro.app.operations.proposal import undoing  # noqa: PLC0415  a restore alone needs no review
+
+    return undoing.undo_run(desk, request) if kind == "run" else undoing.undo_proposal(desk, request)
+
+
 def _number(text: str) -> int:
     if not text:
         return 0
@@ -181,18 +202,22 @@ def _number(text: str) -> int:
     if kind not in {"", "apply"} or not number.isascii() or not number.isdigit() or int(number) == 0:
         raise UsageError(
             N_("{text} is not an apply."),
-            hint=N_("Applies are named like apply-7; see 'lastro log'."),
+            hint=N_(
+                "Name it like apply-7, proposal-9 or run-42; see 'lastro log' and 'lastro proposal list --all'."
+            ),
             text=text,
         )
     return int(number)
 
 
 def _below_removed(
-    walk: Callable[[str], Iterator[Entry]], live: Mapping[str, Entry | None], before: Mapping[str, Entry]
+    walk: Callable[[str], Iterator[Entry]],
+    live: Mapping[str, Entry | None],
+    wanted: Mapping[str, Entry | None],
 ) -> Iterator[Entry]:
-    """Everything below the directories that are there now and were not before."""
+    """Everything below the directories that are ``live`` and shall be none; ``walk`` is a ``Destination``'s."""
     for path, entry in live.items():
-        then = before.get(path)
+        then = wanted.get(path)
         if (
             entry is not None
             and entry.type is EntryType.DIRECTORY
@@ -248,6 +273,10 @@ OPERATIONS = (
         effect=Effect.CHANGE,
         place=Place.CALLER,
         run=undo,
-        summary=N_("Take a restore back; an undo can be undone."),
+        summary=N_("Take a restore, a proposal or a run back; an undo can be undone."),
+        details=N_(
+            "What was applied of a proposal can be taken back at any later time, whole or by file or hunk, with the same checks for"
+            " conflicts; it is a proposal itself, signed like any other. Ends with exit code 4 if somebody else has to approve it."
+        ),
     ),
 )

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from lastro.app.operation import parameter
 from lastro.domain.entry import Entry
+from lastro.domain.policy import Role
 from lastro.domain.reference import Reference
 from lastro.messages import N_
 
@@ -114,11 +115,18 @@ class RecordedEntry(Struct, frozen=True, kw_only=True):
     tree_path: str
 
 
+class Shown(Struct, frozen=True, kw_only=True):
+    """What a run is shown: of ``project`` (an absolute path) what ``role`` may read. The rest of it is not the run's to change."""
+
+    project: str
+    role: Role
+
+
 class EntriesReply(Struct, frozen=True, kw_only=True):
     """Entries in tree order, their paths (and hard links' targets) relative to what was asked: ``""`` is that itself.
 
     ``path`` is the absolute path that was asked, ``target`` that of the captured root that holds it. ``last``: it does not stand any more
-    at the instant that was asked; this is its last version that existed.
+    at the instant that was asked; this is its last version that existed. ``shown``: not all there was, because a run asked.
     """
 
     server: str
@@ -129,6 +137,7 @@ class EntriesReply(Struct, frozen=True, kw_only=True):
     time_ns: int
     last: bool
     items: tuple[RecordedEntry, ...]
+    shown: Shown | None = None
 
 
 class Where(Struct, frozen=True, kw_only=True):

@@ -32,12 +32,28 @@ class Restore(Struct, frozen=True, kw_only=True):
 
 
 class Undo(Struct, frozen=True, kw_only=True):
-    """Take an apply back, by default the last one. An undo can be undone."""
+    """Take an apply, a proposal or a run back, by default the last apply. An undo can be undone."""
 
     apply: Annotated[
-        str, parameter(N_("Which: apply-N; the last one if not given."), cli="argument", metavar="APPLY")
+        str,
+        parameter(
+            N_("Which: proposal-N, run-N or apply-N; the last apply if not given."),
+            cli="argument",
+            metavar="WHAT",
+        ),
     ] = ""
+    file: Annotated[
+        tuple[str, ...], parameter(N_("Only this file of a proposal (may be repeated)."), metavar="FILE")
+    ] = ()
+    hunk: Annotated[
+        tuple[str, ...],
+        parameter(N_("Only this hunk of a proposal: FILE:N (may be repeated)."), metavar="FILE:N"),
+    ] = ()
     plan: Annotated[bool, _PLAN] = False
+    approver: Annotated[str, parameter(N_("Sign as this approver."), metavar="NAME")] = ""
+    passphrase: Annotated[
+        str, parameter(N_("Read the approver key's passphrase from standard input."), cli="secret")
+    ] = ""
     approved: Annotated[str, _HIDDEN] = ""
 
 
@@ -67,7 +83,10 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class AppliedNote(Struct, frozen=True, kw_only=True):
-    """Something not exactly as recorded, or in the way. ``kind``: a ``NoteKind`` or ``conflict``."""
+    """Something not exactly as recorded, or in the way. ``kind``: a ``NoteKind``, ``conflict`` or ``edited_since`` (somebody else changed
+    it before the snapshot after the apply was taken); of a proposal that is applied also ``commits`` (brought as the ref ``detail``),
+    ``commits_gone`` and ``commits_refused``.
+    """
 
     path: str
     kind: str
@@ -110,6 +129,8 @@ class ApplyReply(Struct, frozen=True, kw_only=True):
     before_snapshot: int
     before: tuple[RecordedEntry, ...]
     after: tuple[RecordedEntry, ...]
+    edited: tuple[str, ...] = ()
+    """Paths that somebody else changed before the snapshot after it was taken: what is recorded there is not what was applied."""
 
 
 class Touched(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,7 @@
+"""Operations on proposals."""
+
+from __future__ import annotations
+
+from lastro.app.operations.proposal import deciding, keeping
+
+OPERATIONS = (*keeping.OPERATIONS, *deciding.OPERATIONS)
