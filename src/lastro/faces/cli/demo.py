@@ -80,17 +80,17 @@ class Tour:
         terminal.line(terminal.style(text, bold=True) if bold else text)
         terminal.flush()
 
-    def lastro(self, *arguments: str, expect: int = 0) -> str:
-        """Run a command, show it and its output; its standard output.
+    def lastro(self, *arguments: str, expect: int = 0, typed: str = "", shown: str = "") -> str:
+        """Run a command, show it (as ``shown``) and its output; its standard output. ``typed``: what it reads.
 
         Raises:
             LastroError: it ended otherwise than expected.
         """
-        self.say(f"  $ lastro {shlex.join(arguments)}", bold=True)
+        self.say(f"  $ lastro {shown or shlex.join(arguments)}", bold=True)
         done = subprocess.run(
             self.command(*arguments),
             env=self._environment,
-            stdin=subprocess.DEVNULL,
+            input=f"{typed}\n".encode() if typed else b"",
             capture_output=True,
             check=False,
         )
@@ -255,8 +255,15 @@ def _gateway(tour: Tour) -> None:
     gateway(tour)
 
 
+def _agents(tour: Tour) -> None:
+    from lastro.faces.cli.demo_agents import agents  # noqa: PLC0415  help needs none of it
+
+    agents(tour)
+
+
 SCENES: Final[tuple[tuple[str, Callable[[Tour], None]], ...]] = (
     (N_("1. A directory is protected, continuously"), _protect),
     (N_("2. Without anything running"), _alone),
     (N_("3. A gateway to models, one of them offline"), _gateway),
+    (N_("4. An agent under a safety net"), _agents),
 )

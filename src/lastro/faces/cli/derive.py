@@ -25,6 +25,9 @@ from lastro.faces.cli.command import Explained, GlobalOptions
 from lastro.faces.cli.context import Context, current_context
 from lastro.faces.translation import gettext as _
 
+COMMAND: Final = "COMMAND"
+"""The argument that is another program's command line: what follows its first word belongs to that."""
+
 _LARGEST: Final = (1 << 53) - 1
 """Of a number that people type: what JSON and databases hold exactly."""
 
@@ -58,6 +61,7 @@ class OperationCommand(GlobalOptions):
             callback=self._perform,
             help=_(operation.summary) + details,
             short_help=_(operation.summary),
+            context_settings={"allow_interspersed_args": not any(map(_is_command_line, fields))},
         )
 
     def _perform(self, **values: Any) -> int:
@@ -100,6 +104,10 @@ def fields_of(request: type[msgspec.Struct]) -> list[Field]:
     return fields
 
 
+def _is_command_line(field: Field) -> bool:
+    return field.place == "argument" and field.many and field.metavar == COMMAND
+
+
 def _parameters(fields: list[Field], *, asks: bool) -> list[click.Parameter]:
     parameters: list[click.Parameter] = []
     for field in fields:
@@ -134,6 +142,9 @@ def _argument_metavar(field: Field) -> str:
 
 def _option(field: Field) -> click.Option:
     names = [f"--{field.name.replace('_', '-')}", field.name, *([field.short] if field.short else [])]
+    if field.kind is bool and field.default is True:
+        names = [f"--{field.name.replace('_', '-')}/--no-{field.name.replace('_', '-')}", field.name]
+        return click.Option(names, default=True, help=field.help)
     if field.kind is bool:
         return click.Option(names, is_flag=True, default=field.default, help=field.help)
     if field.place == "instant":
@@ -181,7 +192,7 @@ def _secret(context: Context) -> str:
 def request_values(fields: list[Field], values: dict[str, Any], context: Context) -> dict[str, Any]:
     """The request's fields from what Click parsed. What was not typed is left to the request's own defaults."""
     request: dict[str, Any] = {}
-    at = values.get("at")
+    at = None if any(field.name == "at" for field in fields) else values.get("at")
     for field in fields:
         value = values.get(field.name)
         if value is None or value in {(), field.default} or field.place == "hidden":

@@ -12,9 +12,19 @@ from msgspec.structs import replace
 from lastro.app.caller import Bytes
 from lastro.app.operation import Operation
 from lastro.app.requests import CaptureReply, CheckReply, Restoration
+from lastro.app.requests.policy import Approvers, ApproversReply
+from lastro.app.requests.proposals import Decided
 from lastro.domain.paths import printable
 from lastro.domain.snapshot import WarningKind
-from lastro.errors import ConflictError, DamagedError, DeniedError, LastroError, PartialError, UsageError
+from lastro.errors import (
+    ConflictError,
+    DamagedError,
+    DeniedError,
+    LastroError,
+    PartialError,
+    UsageError,
+    WaitingError,
+)
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import render
 from lastro.faces.cli.session import Session, open_session
@@ -27,8 +37,19 @@ _NOT_GOOD: Final[Mapping[str, Callable[[Any], int]]] = {
     "Diagnosis": lambda reply: 0 if reply.good else LastroError.exit_code,
     "ProviderState": lambda reply: 0 if reply.problem is None else PartialError.exit_code,
     "ProviderList": lambda reply: PartialError.exit_code if reply.failed else 0,
+    "AuditReply": lambda reply: 0 if reply.sound else DamagedError.exit_code,
+    # A proposal is well, also of a run that was stopped; so is nothing changed at all.
+    "RunReply": lambda reply: (
+        DeniedError.exit_code
+        if reply.state == "blocked"
+        else int(reply.state == "failed" and not reply.proposal)
+    ),
 }
 """Exit code by the name of the reply's type: their modules are loaded by their own commands alone."""
+
+
+_FINE: Final = frozenset({"in_place", "commits", "edited_since"})
+"""Notes on what was done exactly as wanted."""
 
 
 def perform(operation: Operation[Any, Any], request: Struct, context: Context, *, yes: bool = False) -> int:
@@ -37,6 +58,8 @@ def perform(operation: Operation[Any, Any], request: Struct, context: Context, *
         try:
             if hasattr(request, "approved") and not getattr(request, "plan", False):
                 return _ask_and_perform(operation, request, context, session, yes=yes)
+            if context.terminal.interactive and hasattr(request, "passphrase"):
+                request = _with_passphrases(request, context, session)
             return _show(operation, request, session.run(operation, request), context)
         finally:
             _warn_of_damage(session, context)
@@ -60,30 +83,66 @@ def exit_code(reply: object) -> int:
     if isinstance(reply, CaptureReply):
         warnings = (warning for snapshot in reply.snapshots for warning in snapshot.warnings)
         return PartialError.exit_code if any(warning.kind in _LOST for warning in warnings) else 0
-    if isinstance(reply, Restoration):
-        if reply.outcome in {"conflict", "rolled_back"}:
-            return ConflictError.exit_code
-        left_out = reply.done and any(warning.code == "not_stored" for warning in reply.plan.warnings)
-        partial = (
-            left_out or reply.outcome == "partial" or any(note.kind != "in_place" for note in reply.notes)
-        )
-        return PartialError.exit_code if partial else 0
-    return 0
+    return _restored(reply) if isinstance(reply, Restoration) else 0
+
+
+def _restored(reply: Restoration) -> int:
+    if reply.outcome in {"conflict", "rolled_back"} or (isinstance(reply, Decided) and reply.conflicts):
+        return ConflictError.exit_code
+    if isinstance(reply, Decided) and reply.waiting:
+        return WaitingError.exit_code
+    left_out = reply.done and any(warning.code == "not_stored" for warning in reply.plan.warnings)
+    partial = left_out or reply.outcome == "partial" or any(note.kind not in _FINE for note in reply.notes)
+    return PartialError.exit_code if partial else 0
 
 
 def _ask_and_perform(
     operation: Operation[Any, Any], request: Any, context: Context, session: Session, *, yes: bool
 ) -> int:
-    """Plan, show, ask, and do exactly what was shown: the accepted plan's digest goes along."""
+    """Plan, show, ask, and do exactly what was shown: what was accepted is named by its digest."""
     planned: Restoration = session.run(operation, replace(request, plan=True))
-    if not planned.plan.changes.changes:
+    if isinstance(planned, Decided) and planned.conflicts:
+        planned = session.run(
+            operation, request
+        )  # nothing can be applied, and that is recorded; or it can by now
+    if not _asks(planned):
         return _show(operation, request, planned, context)
     if not (context.terminal.json or (yes and context.terminal.quiet)):
         render(planned, request, context)
     if not yes:
         _ask(context)
-    done = session.run(operation, replace(request, plan=False, approved=planned.plan.digest))
-    return _show(operation, request, done, context)
+    accepted = getattr(planned, "acceptance", "") or planned.plan.digest
+    answer = replace(request, plan=False, approved=accepted)
+    if getattr(planned, "signs", "") and not request.passphrase and context.terminal.interactive:
+        answer = replace(answer, passphrase=context.terminal.secret(_("Passphrase of your approver key: ")))
+    return _show(operation, request, session.run(operation, answer), context)
+
+
+def _with_passphrases(request: Any, context: Context, session: Session) -> Any:
+    """``request`` with what a person types unseen: a new passphrase twice, and that of the owner who signs for it.
+
+    Raises:
+        UsageError: the two are not the same.
+    """
+    typed: dict[str, str] = {}
+    is_new = hasattr(request, "owner_passphrase")
+    if not request.passphrase:
+        typed["passphrase"] = context.terminal.secret(_("Passphrase of the approver key: "))
+        if is_new and context.terminal.secret(_("Once more: ")) != typed["passphrase"]:
+            raise UsageError(N_("The two passphrases are not the same."), hint=N_("Try again."))
+    if is_new and not request.owner_passphrase:
+        known = session.desk.caller.call("approver.list", Approvers())
+        assert isinstance(known, ApproversReply)
+        if any(not one.revoked_ns for one in known.approvers):
+            typed["owner_passphrase"] = context.terminal.secret(
+                _("Passphrase of the owner who signs for it: ")
+            )
+    return replace(request, **typed)
+
+
+def _asks(planned: Restoration) -> bool:
+    """Whether an answer is wanted: there is something to change, or a decision to sign."""
+    return planned.asks if isinstance(planned, Decided) else bool(planned.plan.changes.changes)
 
 
 def _ask(context: Context) -> None:

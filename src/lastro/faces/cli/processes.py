@@ -71,6 +71,21 @@ def gateway_serve() -> click.Command:
     return _command("serve", _("Run the gateway, and stay."), details, "serve_gateway", [port])
 
 
+def runner_serve() -> click.Command:
+    """``lastro runner serve``."""
+    parallel = click.Option(
+        ["--parallel"],
+        type=click.IntRange(1, 64),
+        metavar="N",
+        help=_("How many runs at once (default: 1)."),
+    )
+    details = _(
+        "Runs that nobody's terminal started wait in the keeper's queue ('lastro run --queue'). This takes them, one after another, with"
+        " the rights of whoever starts it; a run that it cannot finish is found 'interrupted', its work kept."
+    )
+    return _command("serve", _("Run what waits in the queue, and stay."), details, "serve_runner", [parallel])
+
+
 def _command(
     name: str, summary: str, details: str, function: str, params: list[click.Parameter]
 ) -> click.Command:
@@ -80,10 +95,12 @@ def _command(
 
 def _runner(function: str) -> Callable[..., int]:
     def run(**options: Any) -> int:
-        from lastro.app.processes import process_called  # noqa: PLC0415  help needs none of it
+        from lastro.app.inside_run import require_available  # noqa: PLC0415  help needs none of it
+        from lastro.app.processes import process_called  # noqa: PLC0415  as above
         from lastro.faces.cli.render.events import Announcer  # noqa: PLC0415  as above
 
         context = current_context()
+        require_available(context.places, click.get_current_context().command_path.removeprefix("lastro "))
         announcer = Announcer(context)
         options = {key: value for key, value in options.items() if value not in (None, "", ())}
         if "paths" in options:

@@ -104,13 +104,13 @@ class Terminal:
             self._err.write("\n")
         return answer.strip().lower() in {"y", "yes", _("y"), _("yes")}
 
-    def secret(self) -> str:
+    def secret(self, question: str = "") -> str:
         """One line of standard input without its end; what a person types is not shown."""
         if not self.interactive:
             return sys.stdin.readline().rstrip("\r\n")
         from getpass import getpass  # noqa: PLC0415  only for secrets
 
-        return getpass(_("Key (not shown): "), stream=self._err)
+        return getpass(question or _("Key (not shown): "), stream=self._err)
 
     def flush(self) -> None:
         """Everything out; raises ``BrokenPipeError`` when the reader is gone."""

@@ -25,6 +25,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (N_("Start"), ("up", "demo", "init", "status", "doctor")),
     (N_("Keep and look"), ("capture", "log", "diff", "cat", "find")),
     (N_("Bring back"), ("restore", "undo")),
+    (N_("Agents"), ("run", "runs", "proposal", "project", "policy", "approver", "audit", "runner")),
     (N_("Servers and services"), ("server", "node", "keeper", "repo")),
     (N_("Models"), ("gateway",)),
     (N_("More"), ("completion",)),
@@ -42,6 +43,13 @@ GROUPS: Final[Mapping[str, str]] = {
     "gateway.routes": N_("Which models answer what."),
     "gateway.keys": N_("Keys that the gateway gives out."),
     "gateway.exchanges": N_("What was asked and answered."),
+    "runs": N_("What agents did, and do."),
+    "proposal": N_("What agents propose, and what you decide."),
+    "project": N_("A project's own files for agents."),
+    "policy": N_("What agents may do, and who has to approve it."),
+    "approver": N_("Who may approve, and their keys."),
+    "audit": N_("Whether everything that was decided is as it was signed."),
+    "runner": N_("The runner: it takes the runs that no terminal started."),
 }
 
 PROCESSES: Final[Mapping[str, str]] = {
@@ -51,6 +59,7 @@ PROCESSES: Final[Mapping[str, str]] = {
     "node.serve": "lastro.faces.cli.processes:node_serve",
     "node.pair": "lastro.faces.cli.processes:node_pair",
     "gateway.serve": "lastro.faces.cli.processes:gateway_serve",
+    "runner.serve": "lastro.faces.cli.processes:runner_serve",
     "completion": "lastro.faces.cli.completion:completion",
 }
 """Commands that are no operations: processes that stay, and what only a shell needs."""

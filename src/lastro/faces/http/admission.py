@@ -18,8 +18,7 @@ from lastro.app.failure import failure_of
 from lastro.domain.record import Actor
 from lastro.errors import DeniedError
 from lastro.messages import N_
-from lastro.transport.connection import PeerCredentials
-from lastro.transport.unix import peer_credentials
+from lastro.transport.unix import PeerCredentials, peer_credentials
 
 _STATE: Final = "peer"
 

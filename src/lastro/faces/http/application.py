@@ -76,7 +76,10 @@ class Table(Protocol):
 
 
 class Face:
-    """The handlers, with what they need: services, event feed, table, a pool of threads, and ``stopping``, which ends event streams."""
+    """The handlers, with what they need: services, event feed, table, a pool of threads, and ``stopping``, which ends event streams.
+
+    ``largest_body``: bytes of a request, if not ``LARGEST_BODY``.
+    """
 
     def __init__(
         self,
@@ -86,17 +89,21 @@ class Face:
         table: Table,
         threads: Executor,
         stopping: asyncio.Event,
+        largest_body: int | None = None,
     ) -> None:
         self._services = services
         self._feed = feed
         self._table = table
         self._threads = threads
         self._stopping = stopping
+        self._largest_body = largest_body
 
     async def operate(self, request: Request) -> Response:
         """One operation: JSON in, JSON or bytes out."""
         try:
-            body = await _body(request)  # first: a peer that still sends would not see an early answer
+            body = await _body(
+                request, self._largest_body or LARGEST_BODY
+            )  # first: a peer that still sends would not see an early answer
             operation = self._find(request.path_params["name"])
             asked = decode(body or b"{}", operation.request)
             services = self._services.for_actor(actor_of(request.scope))
@@ -174,8 +181,13 @@ def application(face: Face) -> Starlette:
             Route("/api/v1/openapi.json", face.openapi, methods=["GET"]),
             Route("/api/v1/{name}", face.operate, methods=["POST"]),
         ],
-        exception_handlers={ClientDisconnect: _gone},
+        exception_handlers=gone(),
     )
+
+
+def gone() -> dict[Any, Any]:
+    """What becomes of a request whose peer went away before it had sent it."""
+    return {ClientDisconnect: _gone}
 
 
 def _failed(error: LastroError) -> Response:
@@ -186,11 +198,11 @@ async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=499)
 
 
-async def _body(request: Request) -> bytes:
-    """The whole body, unless it is larger than ``LARGEST_BODY``."""
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body, unless it is larger than ``limit`` bytes."""
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > LARGEST_BODY:
-            raise LimitError(N_("The request is larger than {limit} bytes."), limit=LARGEST_BODY)
+        if len(body) > limit:
+            raise LimitError(N_("The request is larger than {limit} bytes."), limit=limit)
     return bytes(body)

@@ -21,8 +21,13 @@ THREADS: Final = 16
 GRACE_S: Final = 10
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """uvicorn, without its signal handlers: the keeper has its own."""
+
+    async def end(self, stop: asyncio.Event) -> None:
+        """End serving once ``stop`` is set."""
+        await stop.wait()
+        self.should_exit = True
 
     @override
     @contextlib.contextmanager
@@ -46,7 +51,7 @@ async def serve(
     """
     with ThreadPoolExecutor(THREADS, thread_name_prefix="http") as threads:
         face = Face(services=services, feed=feed, table=table, threads=threads, stopping=stop)
-        server = _Server(
+        server = QuietServer(
             uvicorn.Config(
                 Admission(application(face), admitted),
                 http=PeerProtocol,
@@ -59,13 +64,8 @@ async def serve(
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        ending = asyncio.create_task(_end(server, stop))
+        ending = asyncio.create_task(server.end(stop))
         try:
             await server.serve(list(listeners))
         finally:
             ending.cancel()
-
-
-async def _end(server: uvicorn.Server, stop: asyncio.Event) -> None:
-    await stop.wait()
-    server.should_exit = True

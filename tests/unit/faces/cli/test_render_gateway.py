@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import types
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,8 +11,8 @@ from lastro.app.requests import doctor, gateway
 from lastro.app.requests.sentence import Sentence
 from lastro.faces.cli.render import render
 from lastro.faces.cli.render.gateway_words import money, span, sum_of, tokens
+from tests.hostile_values import hostile_value
 
-HOSTILE = "a\x1b[31m\n\u202eb\udcff"
 REPLIES = (
     gateway.ProviderList,
     gateway.ProviderState,
@@ -49,20 +48,7 @@ CODES = {
 
 def hostile(kind: Any) -> Any:
     """A value of a type with hostile text wherever text can be."""
-    if get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        hints = get_type_hints(kind, include_extras=True)
-        values = {name: hostile(hints[name]) for name in kind.__struct_fields__}
-        return kind(**{**values, **CODES.get(kind, {})})
-    origin, inside = get_origin(kind), get_args(kind)
-    if origin in {Union, types.UnionType}:
-        return hostile(next(one for one in inside if one is not type(None)))
-    if origin is tuple:
-        return (hostile(inside[0]), hostile(inside[0]))
-    if origin is dict:
-        return {"a": hostile(inside[1])}
-    return {str: HOSTILE, int: 1_234_567, float: 12.5, bool: True}[kind]
+    return hostile_value(kind, CODES)
 
 
 @pytest.fixture

@@ -40,6 +40,19 @@ RENDERERS: Final[Mapping[str, str]] = {
     "ExchangeShown": "gateway_exchanges:shown",
     "Replayed": "gateway_exchanges:replayed",
     "Diagnosis": "doctor:diagnosis",
+    "RunReply": "runs:ended",
+    "RunsReply": "runs:runs",
+    "RunDetail": "runs:run",
+    "ProposalsReply": "proposals:proposals",
+    "ProposalReply": "proposals:proposal",
+    "Decided": "decided:decided",
+    "RejectedOrCommented": "decided:rejected",
+    "Edited": "decided:edited",
+    "ApproversReply": "approvers:approvers",
+    "AuditReply": "approvers:audited",
+    "PolicyReply": "policy:policy",
+    "Explanation": "policy:explanation",
+    "ProjectMade": "project:made",
 }
 """Name of the reply's type → module and function. A reply that no command gives has none."""
 

@@ -14,6 +14,7 @@ from lastro.messages import N_
 TOPICS: Final = {
     "machine": N_("This machine"),
     "installation": N_("This installation"),
+    "agents": N_("Jails for agents"),
     "gateway": N_("Gateway"),
     "offline": N_("Offline models"),
 }

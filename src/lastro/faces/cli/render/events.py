@@ -14,6 +14,7 @@ from lastro.faces.cli.progress import describe
 from lastro.faces.cli.render import gateway_words, words
 from lastro.faces.cli.render.gateway_exchanges import OUTCOMES as EXCHANGE_OUTCOMES
 from lastro.faces.cli.render.log import APPLIES, OUTCOMES
+from lastro.faces.cli.render.review_events import SENTENCES as REVIEW
 from lastro.faces.cli.shell import command
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext, sentence
@@ -24,6 +25,7 @@ LISTENERS: Final = {
     "keeper": N_("The keeper listens at {address}."),
     "pairing": N_("Pairing listens at {address}."),
     "gateway": N_("The gateway listens at {address}."),
+    "runner": N_("The runner waits for runs."),
 }
 
 
@@ -223,6 +225,9 @@ SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any], Context], str]]] = {
     "listening": _listening,
     "pairing": _pairing,
     "paired": _plain(N_("Paired with {name} ({device}).")),
+    "keeper_waits": _plain(
+        N_("Another process keeps this repository right now, such as a run; waiting until it lets go.")
+    ),
     "as_root": _plain(N_("Keeper and node run as root.")),
     "server": _plain(N_("Server {name} was added.")),
     "connected": _connected,
@@ -242,5 +247,6 @@ SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any], Context], str]]] = {
     "exchange": _exchange,
     "exchanges_more": _exchanges_more,
     "stopped": _plain(N_("Stopped.")),
+    **REVIEW,
 }
 """Kind of event → its line, without the time."""

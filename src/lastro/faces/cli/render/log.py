@@ -22,8 +22,10 @@ REASONS: Final = {
     "schedule": N_("scheduled"),
     "request": N_("asked for"),
     "apply": N_("restore or undo"),
+    "run": N_("a run"),
+    "edit": N_("edited"),
 }
-APPLIES: Final = {"restore": N_("restored"), "undo": N_("undone")}
+APPLIES: Final = {"restore": N_("restored"), "undo": N_("undone"), "proposal": N_("approved")}
 OUTCOMES: Final = {
     "partial": N_("in part"),
     "conflict": N_("not done: something had changed meanwhile"),

@@ -29,6 +29,10 @@ NOTES: Final = {
     "in_place": N_("{path}: written in place"),
     "skipped": N_("{path}: left out ({detail})"),
     "conflict": N_("{path}: something else changed it meanwhile, so it was left alone"),
+    "edited_since": N_("{path}: somebody changed it as soon as it was written; their change is kept"),
+    "commits": N_("its commits are here as {detail}"),
+    "commits_gone": N_("the commits of {detail} are not kept any more; its files are applied"),
+    "commits_refused": N_("its commits could not be brought: {detail}"),
 }
 VERBS: Final = {
     ChangeKind.ADDED: N_("add"),
@@ -74,7 +78,8 @@ def _planned(plan: Plan, context: Context) -> None:
     terminal.line(_counts(plan))
     for warning in plan.warnings:
         terminal.warn(words.warning(_warning(warning, plan), context))
-    terminal.note(_("What is there now is kept in a snapshot first, so 'lastro undo' takes this back."))
+    if not context.places.memory:  # inside a run nothing is
+        terminal.note(_("What is there now is kept in a snapshot first, so 'lastro undo' takes this back."))
 
 
 def _title(plan: Plan, context: Context) -> str:
@@ -132,12 +137,16 @@ def _done(reply: Restoration, context: Context) -> None:
     if (hidden := len(reply.notes) - _MOST_NOTES) > 0:
         text = ngettext("{count} more; --json shows all", "{count} more; --json shows all", hidden)
         terminal.warn(words.warning(text, context))
-    if reply.outcome in {"applied", "partial"}:
+    if reply.apply and reply.outcome in {"applied", "partial"}:
         terminal.note(_("Take it back: lastro undo {name}", name=name))
 
 
 def _how_many(reply: Restoration, place: str) -> str:
     count, name = len(reply.plan.changes.changes), words.apply(reply.apply)
+    if not reply.apply:  # inside a run, which records nothing of it
+        return ngettext(
+            "{count} path restored in {place}.", "{count} paths restored in {place}.", count, place=place
+        )
     if reply.plan.undoes:
         return ngettext(
             "{name}: {count} path undone in {place}.",

@@ -106,6 +106,11 @@ def shortened(text: str, width: int) -> str:
     return f"{text}…"
 
 
+def one_line(text: str) -> str:
+    """A text of somebody else on one line, with what is no text made visible."""
+    return printable(" ".join(text.split()))
+
+
 def warning(text: str, context: Context) -> str:
     """A warning's line."""
     return f"{context.terminal.style('!', error=True, fg='yellow', bold=True)} {text}"
