@@ -79,10 +79,12 @@ lint: develop ## Everything of `check` but the tests
 .PHONY: test
 test: develop ## The whole test suite, with what it needs from the system
 	@tools/system_packages.sh
-	@$(BIN)/python -m pytest -m "not clis and not soak"
+	@$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not system and not clis and not soak"
+	@$(BIN)/python -m pytest -q -n logical --dist loadfile -m "system and not clis and not soak"
 
 .PHONY: test-clis
-test-clis: develop ## Run the large coding tools (Claude Code, opencode) through the gateway
+test-clis: develop ## Run the large coding tools (Claude Code, opencode) through the gateway and in runs
+	@tools/system_packages.sh
 	@$(BIN)/python -m pytest -q -m "clis and not soak"
 
 .PHONY: bench
@@ -91,6 +93,7 @@ bench: develop ## Run the benchmarks
 
 .PHONY: soak
 soak: develop ## Run the tests that take long on purpose
+	@tools/system_packages.sh
 	@$(BIN)/python -m pytest -m soak
 
 .PHONY: format

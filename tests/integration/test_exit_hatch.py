@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from lastro.domain.entry import Entry, EntryType
 from lastro.domain.paths import from_bytes
 from lastro.store.backends.local import LocalBackend
-from lastro.store.tree import to_tree_entry
+from lastro.store.tree import to_tree_entry, update
 from tests.hard_files import NAMES, nested, place, unix_socket, write
 from tests.integration.commands import Answer, Home
 from tests.store_kit import Kit, noise, snapshot_draft
@@ -404,6 +405,27 @@ def test_a_flipped_bit_in_the_journal_costs_one_commit(captured, bench, copy, ou
     assert {
         path for path in expected if found.get(path) != expected[path] and not path.startswith(b"many")
     } == set()
+
+
+def test_what_a_run_made_in_its_own_view_is_restored_by_its_number_alone(bench, out):
+    with place() as scratch:
+        kit = Kit(LocalBackend(f"{scratch}/repository"))
+        with kit.create() as repository:
+            for name, kind in (("live", "files"), ("view", "run")):
+                with repository.begin() as made:
+                    pipe = to_tree_entry(Entry(path=name, type=EntryType.FIFO, mode=0o600))
+                    root = to_tree_entry(Entry(path="", type=EntryType.DIRECTORY, mode=0o700))
+                    root = update(made, made, None, {"": root, name: pipe})
+                    draft = snapshot_draft(root)
+                    made.commit(structs.replace(draft, target=structs.replace(draft.target, kind=kind)))
+        key = f"{scratch}/key"
+        Path(key).write_bytes(kit.secret.content)
+        listed = run(bench, f"{scratch}/repository", "--key-file", key, "list")
+        assert [line.endswith("(run)") for line in listed.out.splitlines()] == [False, True], listed
+        newest = run(bench, f"{scratch}/repository", "--key-file", key, "restore", out)
+        assert (newest.code, os.listdir(f"{out}/local/srv")) == (0, ["live"]), newest
+        named = run(bench, f"{scratch}/repository", "--key-file", key, "restore", "2", f"{out}-2")
+        assert (named.code, os.listdir(f"{out}-2")) == (0, ["view"]), named
 
 
 def test_behind_damage_the_journal_is_read_on(bench):

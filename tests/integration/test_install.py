@@ -86,7 +86,68 @@ def test_the_base_alone_is_a_node_and_a_command_line(tmp_path, wheel):
     assert "pip install 'lastro[gateway]'" in said
     assert run(program, home, "gateway", "models", "list")[0] == 0
     assert run(program, home, "gateway", "status")[0] == 0
-    assert run(program, home, "doctor")[0] == 0
+    code, said, _ = run(program, home, "doctor")
+    assert code == 0
+    assert "pip install 'lastro[agents]'" in said
+    code, _, said = run(program, tmp_path / "fresh", "run", "--project", str(root), "--", "true")
+    assert code == 2
+    assert "pip install 'lastro[agents]'" in said
+    assert not (tmp_path / "fresh" / "data").exists()
+    code, _, said = run(program, home, "runner", "serve")
+    assert code == 2
+    assert "pip install 'lastro[agents]'" in said
+    assert run(program, home, "runs", "list")[0] == 0
+    assert run(program, home, "proposal", "list")[0] == 0
+    assert run(program, home, "policy", "check", "--project", str(root))[0] == 0
+    assert run(program, home, "project", "init", str(root))[0] == 0
+
+
+@pytest.mark.needs("bubblewrap")
+def test_agents_alone(tmp_path, wheel):
+    """A run, its approval and its undo, without the offline engine and without anything that was set up before."""
+    program = install(tmp_path / "venv", f"{wheel}[agents]")
+    home, project = tmp_path / "home", tmp_path / "project"
+    project.mkdir()
+    (project / "file").write_text("one\n")
+    code, out, said = run(
+        program, home, "run", "--json", "--project", str(project), "--", "sh", "-c", "echo two >> file"
+    )
+    assert code == 0, said
+    reply = json.loads(out.splitlines()[-1])["reply"]
+    assert (reply["state"], reply["proposal"]) == ("finished", 1)
+    assert (project / "file").read_text() == "one\n"
+    typed(program, home, "approver", "add")
+    typed(program, home, "proposal", "approve", "proposal-1", "--yes")
+    assert (project / "file").read_text() == "one\ntwo\n"
+    typed(program, home, "undo", "proposal-1", "--yes")
+    assert (project / "file").read_text() == "one\n"
+    assert run(program, home, "audit", "verify")[0] == 0
+    code, _, said = run(program, home, "run", "--project", str(project), "--agent", "offline", "hello")
+    assert code != 0
+    assert "Traceback" not in said
+    with subprocess.Popen(
+        [str(program), "gateway", "serve", "--port", "0", "--json"],
+        env={**os.environ, "LASTRO_HOME": str(home)},
+        stdout=subprocess.PIPE,
+    ) as gateway:
+        assert gateway.stdout is not None
+        assert any(b"listening" in line for line in iter(gateway.stdout.readline, b""))
+        gateway.terminate()
+        gateway.stdout.read()
+
+
+def typed(program, home, *arguments):
+    """A command that is given an approver's passphrase."""
+    done = subprocess.run(
+        [str(program), *arguments, "--passphrase-stdin"],
+        env={**os.environ, "LASTRO_HOME": str(home)},
+        input="correct horse battery staple\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_keeper_alone(tmp_path, wheel):
