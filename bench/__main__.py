@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("start", "first_capture", "change_to_version", "growth", "gateway")
+BENCHMARKS = ("start", "first_capture", "change_to_version", "growth", "gateway", "agents")
 
 
 def main() -> int:
