@@ -405,3 +405,11 @@ def _everything(home: Home) -> str:
                 with open(path, "rb") as file:
                     texts.append(file.read().decode("latin-1"))
     return "\n".join(texts)
+
+
+def test_a_home_whose_sockets_have_to_lie_elsewhere(tmp_path):
+    """A path of more than 100 bytes is too long for a socket; its directory is made by whoever comes first."""
+    home = Home(str(tmp_path / ("long" * 30) / "home"))
+    with running_gateway(home) as gateway:
+        assert gateway is not None
+    assert len(str(tmp_path / ("long" * 30))) > 100

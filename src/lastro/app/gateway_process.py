@@ -28,7 +28,7 @@ from lastro.app.gateway_parts import (
     require_gateway,
 )
 from lastro.app.gateway_places import GatewayPlaces, gateway_places
-from lastro.app.home import make_home
+from lastro.app.home import make_home, make_socket_directory
 from lastro.app.places import Places
 from lastro.app.signals import Emit, tell
 from lastro.domain.clock import Clock, SystemClock
@@ -87,6 +87,7 @@ def serve_gateway(places: Places, *, emit: Emit, port: int | None = None) -> int
     end_with_parent()
     os.makedirs(places.secrets, mode=0o700, exist_ok=True)
     make_home(places, instance=load_or_make_identity(f"{places.secrets}/keeper.pem").device)
+    make_socket_directory(places)
     with ExitStack() as stack:
         teller = Teller(emit)
         stack.callback(teller.close)

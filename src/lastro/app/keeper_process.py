@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from msgspec import Struct
 from lastro.app.event_feed import EventFeed
 from lastro.app.events import Event
 from lastro.app.handing_over import mark_staying, wanting, was_passing
-from lastro.app.home import make_home
+from lastro.app.home import make_home, make_socket_directory
 from lastro.app.links import KeeperLinks
 from lastro.app.opening import open_services
 from lastro.app.places import Places
@@ -27,7 +26,7 @@ from lastro.app.signals import Emit, stop_signals, tell
 from lastro.app.wiring import keeper_actor, keeper_listens, serve_http
 from lastro.domain.clock import SystemClock
 from lastro.domain.progress import Progress
-from lastro.errors import ConfigError, LockedError
+from lastro.errors import LockedError
 from lastro.keeper.connection import KeeperLoop
 from lastro.keeper.node_source import NodeSource, accept_sources
 from lastro.messages import N_
@@ -127,7 +126,7 @@ def keeper(
         _tell_damage(services, emit)
         identity = load_or_make_identity(f"{places.secrets}/keeper.pem")
         make_home(places, instance=identity.device)
-        _make_private(places.socket_directory)
+        make_socket_directory(places)
         prepare(services)
         loop = stack.enter_context(KeeperLoop())
         links = KeeperLinks(services, loop, identity, feed.publish)
@@ -152,22 +151,6 @@ def _tell_damage(services: Services, emit: Emit) -> None:
                 "'lastro repo check --read-data' says what that concerns. What can be read stays in use."
             ),
             parameters={"objects": objects},
-        )
-
-
-def _make_private(directory: str) -> None:
-    """Make a directory for sockets, 0700, or make sure that the one that is there is ours alone: it may lie where others can write.
-
-    Raises:
-        ConfigError: it belongs to somebody else, or others can enter it.
-    """
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    status = os.lstat(directory)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise ConfigError(
-            N_("The directory {path} is not yours alone, so no socket is put there."),
-            hint=N_("Remove it, or make it yours with mode 0700."),
-            path=directory,
         )
 
 
