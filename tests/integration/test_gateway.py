@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+from lastro.app.places import places_of
 from lastro.gateway.admin_client import AdminClient
 from tests.integration.commands import Home, wait_until
 from tests.integration.gateway import CHAT, configure, running_gateway
@@ -205,9 +206,10 @@ def test_keys_are_revoked_at_once_and_strangers_may_not_spend(home):
             assert gateway.post(
                 "/v1/chat/completions", CHAT, key=gateway.local_key, host="evil.example"
             ).status in {403, 421}
-            for path in ("run/gateway.sock", "run/gateway-admin.sock", "config/secrets/gateway/local.key"):
-                mode = stat.S_IMODE(os.stat(os.path.join(home.path, path)).st_mode)
-                assert mode == 0o600, path
+            places = places_of(home.path)
+            key = f"{places.secrets}/gateway/local.key"
+            for path in (places.gateway_socket, places.gateway_admin_socket, key):
+                assert stat.S_IMODE(os.stat(path).st_mode) == 0o600, path
     assert added["text"] not in _everything(home)
 
 
@@ -350,7 +352,7 @@ def test_what_cannot_be_looked_at_ends_nobodys_answer(home):
         configure(home, text)
         with running_gateway(home) as gateway:
             configure(home, text + "[circuit]\nfailures = 1\npause_s = 200.0\n")
-            AdminClient(os.path.join(home.path, "run/gateway-admin.sock")).reload()
+            AdminClient(places_of(home.path).gateway_admin_socket).reload()
             assert gateway.post("/v1/chat/completions", CHAT).status >= 500
             circuits = home.ask("gateway", "status")["circuits"]
             assert circuits["one/m"] == "open"

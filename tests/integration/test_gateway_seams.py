@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
+from lastro.app.places import places_of
 from lastro.gateway.admin_client import AdminClient
 from lastro.gateway.administration import KeyOrder
 from lastro.gateway.keys import Limits
@@ -300,7 +301,7 @@ def test_an_answers_length_is_asked_for_as_the_model_and_the_route_allow(home):
 
 
 def admin(home):
-    return AdminClient(f"{home.path}/run/gateway-admin.sock")
+    return AdminClient(places_of(home.path).gateway_admin_socket)
 
 
 BUDGET_FORMS = {
