@@ -12,8 +12,8 @@ from lastro.agents.adapters.said import events_of, said, usage
 from lastro.agents.adapters.starting import (
     Product,
     launched,
-    refuse_earlier,
     refuse_no_task,
+    refuse_options,
     refuse_word,
     settings_inside,
 )
@@ -78,12 +78,7 @@ class Gemini(ToolAdapter):
     def typed(self, argv: Sequence[str]) -> tuple[Typed, str]:
         """See ``tool.ToolAdapter``."""
         typed = take_apart(argv[1:], _GRAMMAR)
-        for name in _EARLIER:
-            if typed.has(name):
-                refuse_earlier(self.product.name, name)
-        for name in _IMPOSSIBLE:
-            if typed.has(name):
-                refuse_word(self.product.name, name, _EXAMPLE)
+        refuse_options(self.product.name, typed, earlier=_EARLIER, impossible=_IMPOSSIBLE, example=_EXAMPLE)
         if typed.words and typed.words[0] in _COMMANDS:
             refuse_word(self.product.name, typed.words[0], _EXAMPLE)
         given = typed.value(*_PROMPTS)

@@ -25,6 +25,7 @@ from lastro.agents.adapters.finding import (
 from lastro.agents.adapters.home import write_settings_inside
 from lastro.agents.adapters.surroundings import surroundings
 from lastro.agents.adapters.versions import Known, Package, ask_version, package_of, problem_with, satisfies
+from lastro.agents.adapters.words import Typed
 from lastro.agents.jail.spec import HOME
 from lastro.domain.paths import from_bytes, is_within, to_bytes
 from lastro.errors import UsageError
@@ -160,6 +161,22 @@ def refuse_word(name: str, word: str, example: str) -> NoReturn:
         word=word,
         example=example,
     )
+
+
+def refuse_options(
+    name: str, typed: Typed, *, earlier: Sequence[str], impossible: Sequence[str], example: str
+) -> None:
+    """Refuse options that go on with a conversation of the user's own, and those that make no sense in a run.
+
+    Raises:
+        UsageError: one was typed.
+    """
+    for word in earlier:
+        if typed.has(word):
+            refuse_earlier(name, word)
+    for word in impossible:
+        if typed.has(word):
+            refuse_word(name, word, example)
 
 
 def refuse_earlier(name: str, word: str) -> NoReturn:
