@@ -331,6 +331,26 @@ def test_two_approvals(office, desk):
     assert office.read("a") == lines(2)
 
 
+NOBODY = '[[review]]\npaths = ["**"]\napprovals = 0\n'
+
+
+def test_what_wants_nobodys_approval_wants_no_key(office, desk):
+    office.policy(NOBODY)
+    number = office.propose(desk, {"a": lines(2)})
+    assert office.approve(desk, number, passphrase="").done
+    assert office.read("a") == lines(2)
+    assert office.undo(desk, f"proposal-{number}", passphrase="").done
+    assert office.read("a") == LONG
+
+
+def test_what_runs_later_wants_a_human_whatever_the_policy_says(office, desk):
+    office.policy(NOBODY)
+    number = office.propose(desk, {"AGENTS.md": b"do it\n"})
+    with pytest.raises(UsageError):
+        office.approve(desk, number, passphrase="")
+    assert office.approve(desk, number).done
+
+
 def test_two_approvals_of_different_parts_are_none(office, desk):
     office.policy(TWO)
     office.enrol(desk, "bia")

@@ -385,6 +385,7 @@ class Allowed(Struct, frozen=True, kw_only=True):
 class AllowedReply(Struct, frozen=True, kw_only=True):
     """``may``: an approval of this human counts. ``reason``: a code when it does not: ``author``, ``role``, ``no_key``, ``outside``,
     ``blocked``. ``missing``: approvals that would still be missing after this one. ``cool_down_s``: to wait before applying.
+    ``key_id`` is empty where the policy asks for nobody's approval.
     """
 
     may: bool

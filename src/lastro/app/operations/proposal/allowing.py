@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lastro.app.operations.proposal.cases import case_of
 from lastro.app.requests.proposals import Allowed, AllowedReply
 from lastro.app.services import Services
 from lastro.domain.changes import ChangeSet
 from lastro.proposals.approvals import (
     Count,
+    Demand,
     Given,
     count_approvals,
     given_for,
@@ -25,10 +28,12 @@ def allowed(services: Services, request: Allowed) -> AllowedReply:
     code, path = case.forbidden(chosen)
     if code:
         return AllowedReply(may=False, reason=code, path=path)
+    demands = case.demands_for(chosen)
+    if not any(demand.rule.approvals for demand in demands):
+        return AllowedReply(may=True, cool_down_s=_cool_down(demands))  # nobody has to sign
     keys = keys_of(services, case, request.approver)
     if not keys:
         return AllowedReply(may=False, reason="no_key")
-    demands = case.demands_for(chosen)
     reasons = [(key, *why_not(key, demands, approvers=case.approvers, authors=case.authors)) for key in keys]
     key, reason, path = next((found for found in reasons if not found[1]), reasons[0])
     if reason:
@@ -38,10 +43,14 @@ def allowed(services: Services, request: Allowed) -> AllowedReply:
         may=True,
         missing=count.missing,
         single_user=count.single_user,
-        cool_down_s=max((demand.rule.cool_down_s for demand in demands), default=0),
+        cool_down_s=_cool_down(demands),
         key_id=key.key_id,
         signer=key.name,
     )
+
+
+def _cool_down(demands: Sequence[Demand]) -> int:
+    return max((demand.rule.cool_down_s for demand in demands), default=0)
 
 
 def keys_of(services: Services, case: Case, approver: str) -> list[ApproverRow]:

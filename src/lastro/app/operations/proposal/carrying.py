@@ -143,7 +143,9 @@ def _answered(
         signature = signing.Signature(
             key_id=may.key_id, passphrase=answer.passphrase, nonce=secrets.token_bytes(16)
         )
-        approval = signing.sign(desk, shown, prepared.selected.changes.digest, signature)
+        # Without a key where the policy asks for nobody's approval.
+        applies = prepared.selected.changes.digest
+        approval = signing.sign(desk, shown, applies, signature) if may.key_id else None
         if shown.state == ProposalState.CONFLICT:  # it is none any more
             transition(desk, shown.proposal, ProposalState.OPEN)
         recorded = signing.approve(desk, shown, selection, approval)

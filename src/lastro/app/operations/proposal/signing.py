@@ -96,8 +96,10 @@ def sign(desk: Desk, shown: ProposalReply, applies: bytes, signature: Signature)
     )
 
 
-def approve(desk: Desk, shown: ProposalReply, selection: Selection, approval: Approval) -> DecisionRecorded:
-    """Have an approval recorded.
+def approve(
+    desk: Desk, shown: ProposalReply, selection: Selection, approval: Approval | None
+) -> DecisionRecorded:
+    """Have an approval recorded; unsigned where the policy asks for none.
 
     Raises:
         ConflictError: what was shown is not what stands now.
