@@ -12,13 +12,16 @@ from contextlib import ExitStack
 
 import pytest
 
+from lastro.agents.ledger import RunOrder
 from lastro.app.keeper_process import staying_keeper
 from lastro.app.opening import create_repository, open_services
 from lastro.app.places import find_places, places_of
 from lastro.app.requests import Log, Status
 from lastro.app.requests.runs import BeginRun, Runs
+from lastro.app.runs.ledger import CallerLedger
+from lastro.app.services import Offers
 from lastro.app.standing_keeper import standing_caller
-from lastro.app.wiring import keeper_listens, person
+from lastro.app.wiring import keeper_listens, local_source, person
 from lastro.domain.clock import SystemClock
 from lastro.errors import DeniedError, LockedError, UnreachableError
 
@@ -292,3 +295,53 @@ def test_what_may_have_happened_is_not_sent_twice(standing, monkeypatch):
         sent.clear()
         assert caller.repeat("runs.begin", request).run == 1
         assert sent == ["runs.begin", "runs.begin"]
+
+
+class HandedOverCaller:
+    """A caller whose keeper goes away, and another one comes, after an offer was taken and before it was asked for."""
+
+    def __init__(self, caller, hand_over):
+        self._caller, self._hand_over = caller, hand_over
+
+    def offer(self, source):
+        return self._caller.offer(source)
+
+    def call(self, name, request):
+        if name == "capture.offered":
+            self._hand_over()
+        return self._caller.call(name, request)
+
+
+@pytest.mark.system
+def test_a_run_offers_its_files_again_to_the_keeper_that_came_after_the_one_that_took_them(
+    standing, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(Offers.__init__.__kwdefaults__, "patience_s", 0.2)
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "file").write_bytes(b"content\n")
+    root = os.path.realpath(project)
+    order = RunOrder(
+        id="1" * 32, project=root, role="", agent="sh", command=("sh",), purpose="", policy_digest=""
+    )
+    asked = []
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(staying_keeper(standing, emit=silent, stop=threading.Event()))
+        caller = second.enter_context(standing_caller(standing, emit=silent))
+
+        def hand_over():
+            asked.append(None)
+            if len(asked) == 1:
+                first.close()
+                second.enter_context(staying_keeper(standing, emit=silent, stop=threading.Event()))
+
+        ledger = CallerLedger(
+            HandedOverCaller(caller, hand_over),
+            order,
+            local_source=lambda path: local_source(standing, path),
+            tell=lambda _kind, _parameters: None,
+        )
+        run = ledger.begin(order).run
+        assert ledger.before(run, root) > 0
+        assert [item.kind for item in caller.call("log", Log()).items] == ["snapshot"]
+    assert len(asked) == 2

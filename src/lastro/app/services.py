@@ -18,7 +18,7 @@ from lastro.domain.ids import ServerId
 from lastro.domain.progress import Report, silent
 from lastro.domain.record import Actor
 from lastro.domain.server import Server
-from lastro.errors import NotFoundError
+from lastro.errors import UnreachableError
 from lastro.messages import N_
 
 if TYPE_CHECKING:  # a process that asks a keeper has no store of its own, only the operations' names
@@ -91,7 +91,8 @@ _OFFER_PATIENCE_S = 10.0
 class Offers:
     """Sources that other processes (or this one) offer for capture while they last, by a random id."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience_s: float = _OFFER_PATIENCE_S) -> None:
+        self._patience_s = patience_s
         self._changed = threading.Condition()
         self._sources: dict[str, Source] = {}
 
@@ -112,13 +113,14 @@ class Offers:
         """The source offered as ``offer``, waiting a moment for one whose session is just being opened.
 
         Raises:
-            NotFoundError: nobody offers it (any more).
+            UnreachableError: nobody offers it (any more). Nothing was done: who asked can offer it again, as a run does whose keeper
+                went away after it had taken the offer.
         """
         with self._changed:
-            self._changed.wait_for(lambda: offer in self._sources, timeout=_OFFER_PATIENCE_S)
+            self._changed.wait_for(lambda: offer in self._sources, timeout=self._patience_s)
             found = self._sources.get(offer)
         if found is None:
-            raise NotFoundError(
+            raise UnreachableError(
                 N_("Nobody offers the source {offer}."),
                 hint=N_("Its process may have ended; run the command again."),
                 offer=offer,
