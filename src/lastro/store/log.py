@@ -90,7 +90,7 @@ def make_records(
         time_ns, jumped = watch.read()
         record = Record(
             actor=draft.actor,
-            body=encode_body(draft.body),
+            body=encode_body(draft.body(numbers) if callable(draft.body) else draft.body),
             clock_jump=jumped,
             kind=draft.kind,
             number=numbers[draft.kind],

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lastro.app.requests.runs import BeginRun, QueuedRuns, RecordRunState, Runs, ShowRun, TellStep
+from lastro.domain.record import RecordKind
 from lastro.domain.run import RUN_TRANSITIONS, EndCause, RunFacts, RunState, RunStep
 from lastro.errors import ConflictError, NotFoundError, UsageError
+from lastro.store.transaction import Transaction
 from tests.proposal_kit import PROJECT, RUN_ID, Hall
 
 
@@ -45,6 +47,21 @@ def test_a_run_begins_once(hall):
     shown = hall.call("runs.show", ShowRun())
     assert (shown.run, shown.state, shown.actor, shown.actor_uid) == (1, "preparing", "ana", 1000)
     assert [passage.state for passage in shown.transitions] == ["queued", "preparing"]
+
+
+def test_a_run_that_begins_is_never_seen_waiting_in_the_queue(hall, monkeypatch):
+    """Its record and its state are one commit: killed in between, whoever serves the queue would run it once more."""
+    commits, commit = [], Transaction.commit
+
+    def counted(self, *drafts):
+        commits.append([draft.kind for draft in drafts])
+        return commit(self, *drafts)
+
+    monkeypatch.setattr(Transaction, "commit", counted)
+    hall.call("runs.begin", order(1))
+    hall.call("runs.begin", order(2, queued=True))
+    assert commits == [[RecordKind.RUN, RecordKind.RUN_STATE], [RecordKind.RUN]]
+    assert [run.run for run in hall.call("runs.list", Runs(state="queued")).runs] == [2]
 
 
 def test_states_follow_the_table_and_twice_is_once(hall):

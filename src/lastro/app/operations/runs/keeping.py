@@ -7,6 +7,7 @@ refused, and one to the state that stands is nothing, so a supervisor may send e
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from lastro.app.decision_events import publish_since
@@ -50,9 +51,6 @@ def begin(services: Services, request: BeginRun) -> RunBegun:
             if not request.queued:
                 _refuse_leased(services, request.project, request.leases)
             known = _record(services, request)
-        elif known.state is RunState.QUEUED and not request.queued:
-            _enter(services, known.number, RunState.PREPARING)  # a keeper died between the two records
-            known = services.inbox.run(known.number).run
         frozen = _leased_by_others(services, known)
     memory = services.memories.open(known.number) if known.state in LIVE else ""
     return RunBegun(run=known.number, seq=known.seq, memory=memory, frozen=frozen)
@@ -88,15 +86,15 @@ def _record(services: Services, request: BeginRun) -> RunRow:
         resumes=request.resumes,
         role=clean_text(request.role),
     )
-    draft = RecordDraft(kind=RecordKind.RUN, actor=services.actor, server=LOCAL, body=body)
+    drafts = [RecordDraft(kind=RecordKind.RUN, actor=services.actor, server=LOCAL, body=body)]
+    if (
+        not request.queued
+    ):  # with the run itself: one that is only recorded is queued, and whoever serves the queue would take it
+        drafts.append(_state_draft(services, lambda numbers: numbers[RecordKind.RUN], RunState.PREPARING))
     with services.repository.begin() as transaction:
-        stored = transaction.commit(draft)
-    number = stored[0].record.number
-    if request.queued:
-        publish_since(services, stored[0].seq - 1)
-    else:
-        _enter(services, number, RunState.PREPARING)
-    return services.inbox.run(number).run
+        stored = transaction.commit(*drafts)
+    publish_since(services, stored[-1].seq - 1)
+    return services.inbox.run(stored[0].record.number).run
 
 
 def _refuse_leased(services: Services, project: str, leases: tuple[str, ...], *, but: int = 0) -> None:
@@ -143,22 +141,30 @@ def record_state(services: Services, request: RecordRunState) -> Nothing:
 
 
 def _enter(services: Services, run: int, state: RunState, request: RecordRunState | None = None) -> None:
-    facts = request.facts if request else None
-    stored = services.repository.append(
-        RecordDraft(
-            kind=RecordKind.RUN_STATE,
-            actor=services.actor,
-            server=LOCAL,
-            body=RunStateBody(
-                after=request.after if request else None,
-                before=request.before if request else None,
-                facts=NIL if facts is None else pack(facts),
-                run=run,
-                state=state.value,
-            ),
-        )
-    )
+    stored = services.repository.append(_state_draft(services, lambda _: run, state, request))
     publish_since(services, stored.seq - 1)
+
+
+def _state_draft(
+    services: Services,
+    run: Callable[[Mapping[str, int]], int],
+    state: RunState,
+    request: RecordRunState | None = None,
+) -> RecordDraft:
+    """A record that a run is in another state. ``run``: its number, of those that the log has given."""
+    facts = request.facts if request else None
+    return RecordDraft(
+        kind=RecordKind.RUN_STATE,
+        actor=services.actor,
+        server=LOCAL,
+        body=lambda numbers: RunStateBody(
+            after=request.after if request else None,
+            before=request.before if request else None,
+            facts=NIL if facts is None else pack(facts),
+            run=run(numbers),
+            state=state.value,
+        ),
+    )
 
 
 def tell_step(services: Services, request: TellStep) -> Nothing:
