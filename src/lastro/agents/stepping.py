@@ -62,6 +62,9 @@ class StepClock:
         self._monotonic_ns = monotonic_ns
         self._system = system or System()
         self._turn = threading.RLock()
+        self._door = (
+            threading.Lock()
+        )  # not the turn: who comes while a look lasts is heard at once, so that its instant is known
         self._steps: list[RunStep] = []
         self._seen: Manifest = {}
         self._exchange = ""
@@ -124,7 +127,7 @@ class StepClock:
                 connected, _ = listener.accept()
             except OSError:  # closed: the run is over
                 return
-            with self._turn:
+            with self._door:
                 refused = self._listener is None or len(self._connections) >= MOST_CONNECTIONS
                 if not refused:
                     self._connections.add(connected)
@@ -205,7 +208,7 @@ class StepClock:
         thread.start()
 
     def _stop(self) -> None:
-        with self._turn:
+        with self._door:
             listener, self._listener = self._listener, None
             connections = list(self._connections)
         if listener is None:
@@ -219,7 +222,7 @@ class StepClock:
             thread.join(_JOIN_S)
 
     def _drop(self, connected: socket.socket) -> None:
-        with self._turn:
+        with self._door:
             self._connections.discard(connected)
         connected.close()
 

@@ -8,7 +8,7 @@ import socket
 import stat
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import msgspec
 import pytest
@@ -183,7 +183,7 @@ def test_a_slow_look_is_not_exact_and_the_next_is_answered_first(place):
 
 def test_announcements_at_once_are_not_exact(place):
     clock = place.clock()
-    with place.connect() as one, place.connect() as other:
+    with place.connect() as one, ExitStack() as later:
         place.ask(one, "x-1")
         looking, go_on = threading.Event(), threading.Event()
 
@@ -196,6 +196,7 @@ def test_announcements_at_once_are_not_exact(place):
         place.notify(one, "x-2")
         assert looking.wait(WAIT_S)
         now = place.now
+        other = later.enter_context(place.connect())  # who comes only now is heard, too
         place.notify(other, "x-3")
         deadline = time.monotonic() + WAIT_S
         while place.now == now and time.monotonic() < deadline:
