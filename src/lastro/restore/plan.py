@@ -175,9 +175,10 @@ def _by_path(entries: Iterable[Entry]) -> dict[str, Entry]:
 def _with_links(live: Iterable[Entry], wanted: Iterable[Entry]) -> list[Entry]:
     """The live entries with one member of each hard-link group as the file and the others as its ``HARDLINK``.
 
-    The file is the first member that ``wanted`` has as one, else the first.
+    The file is the first member that has to stay as it is because its content is not stored; else the first that ``wanted`` has as one;
+    else the first. So whatever else becomes of the others, nothing is written into a file that has to stay.
     """
-    live = list(live)
+    live, wanted = list(live), list(wanted)
     groups: dict[tuple[int, int], list[Entry]] = {}
     for entry in live:
         if entry.nlink > 1 and entry.type in {EntryType.FILE, EntryType.HARDLINK}:
@@ -185,15 +186,25 @@ def _with_links(live: Iterable[Entry], wanted: Iterable[Entry]) -> list[Entry]:
     if not groups:
         return live
     files = {entry.path for entry in wanted if entry.type is EntryType.FILE}
-    named = _by_path(member for group in groups.values() for member in _name_group(group, files))
+    unstored = _unstored(wanted)
+    named = _by_path(member for group in groups.values() for member in _name_group(group, files, unstored))
     return [named.get(entry.path, entry) for entry in live]
 
 
-def _name_group(group: Sequence[Entry], files: set[str]) -> list[Entry]:
-    """The members of one hard-link group, in tree order, of which the first in ``files`` (else the first) is the file."""
+def _name_group(group: Sequence[Entry], files: set[str], unstored: set[str]) -> list[Entry]:
+    """The members of one hard-link group, in tree order, of which the first at or below ``unstored`` (else the first in ``files``, else
+    the first) is the file.
+    """
     held = group[0]  # whoever lists links has already told the first member as the file
-    leader = next((entry.path for entry in group if entry.path in files), group[0].path)
+    staying = (entry.path for entry in group if _is_at_or_below(entry.path, unstored))
+    leader = next(staying, None) or next((entry.path for entry in group if entry.path in files), held.path)
     link = replace(
         held, type=EntryType.HARDLINK, link_target=leader, size=0, holes=(), digest=None, torn=False
     )
     return [replace(held if entry.path == leader else link, path=entry.path) for entry in group]
+
+
+def _is_at_or_below(path: str, tops: set[str]) -> bool:
+    while path and path not in tops:
+        path = parent_of(path)
+    return path in tops

@@ -109,6 +109,22 @@ def test_what_is_not_stored_stays_as_it_is_and_is_reported(pair, keep):
     }
 
 
+@pytest.mark.parametrize("live_link", ["b", "b/below"])
+@pytest.mark.parametrize("live_file", ["a", "c"])
+def test_nothing_is_written_into_a_file_that_has_to_stay(live_file, live_link):
+    """It is another name of one that is restored; what becomes of that one makes it a file of its own."""
+    first, second = sorted([live_file, live_link])
+    live = tree_of([(first, FILE, 0), (second, HARDLINK, 0)])
+    wanted = tree_of([(live_file, FILE, 1), ("b", FILE, 5)], stored=False)
+    disk = Disk(live)
+    before = disk.read([live_link])[live_link]
+    planned = plan_restore(disk.walk(), wanted.values(), keep=False)
+    disk.carry_out(planned.changes)
+    assert reported(planned, Concern.NOT_STORED) == ["b"]
+    assert not differing(disk.read([live_link])[live_link], before)
+    assert not differing(disk.read([live_file])[live_file], wanted[live_file])
+
+
 def is_unstored(entry, tree):
     file = tree[entry.link_target] if entry.type is HARDLINK else entry
     return file.type is FILE and file.digest is None
