@@ -139,7 +139,8 @@ def test_errors_are_readable_and_say_what_to_do(lastro, arguments, code, message
 
 
 @pytest.mark.parametrize("path", ASKED)
-def test_every_command_ends_its_json_with_the_only_result(lastro, path):
+def test_every_command_ends_its_json_with_the_only_result(lastro, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write where they are called
     for arguments in ([], ["--bogus"], ["x", "x", "x", "x"], ["./x"]):
         called = lastro(*path.split(), *arguments, "--json")
         assert [line["type"] for line in called.lines].count("result") == 1, (path, arguments)
