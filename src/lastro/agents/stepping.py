@@ -62,9 +62,8 @@ class StepClock:
         self._monotonic_ns = monotonic_ns
         self._system = system or System()
         self._turn = threading.RLock()
-        self._door = (
-            threading.Lock()
-        )  # not the turn: who comes while a look lasts is heard at once, so that its instant is known
+        # Not the turn: who comes while a look lasts is heard at once, so that its instant is known.
+        self._door = threading.Lock()
         self._steps: list[RunStep] = []
         self._seen: Manifest = {}
         self._exchange = ""

@@ -87,9 +87,7 @@ def _record(services: Services, request: BeginRun) -> RunRow:
         role=clean_text(request.role),
     )
     drafts = [RecordDraft(kind=RecordKind.RUN, actor=services.actor, server=LOCAL, body=body)]
-    if (
-        not request.queued
-    ):  # with the run itself: one that is only recorded is queued, and whoever serves the queue would take it
+    if not request.queued:  # with the run itself: alone it would wait in the queue, and be run once more
         drafts.append(_state_draft(services, lambda numbers: numbers[RecordKind.RUN], RunState.PREPARING))
     with services.repository.begin() as transaction:
         stored = transaction.commit(*drafts)
