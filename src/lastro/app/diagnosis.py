@@ -12,8 +12,8 @@ from typing import Final
 
 from lastro.app.desk import Desk
 from lastro.app.diagnosis_jail import jail_findings
-from lastro.app.gateway_parts import open_credentials
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.parts import open_credentials
+from lastro.app.gateway.places import gateway_places
 from lastro.app.requests.doctor import Diagnosis, Finding
 from lastro.app.requests.sentence import Sentence, told
 from lastro.errors import LastroError

@@ -11,7 +11,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "serve_keeper": "keeper_process",
     "serve_node": "node_process",
     "pair_node": "node_process",
-    "serve_gateway": "gateway_process",
+    "serve_gateway": "gateway.process",
     "serve_runner": "runner_process",
 }
 

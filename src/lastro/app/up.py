@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from lastro.app.child_process import ChildProcess
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.places import gateway_places
 from lastro.app.keeper_process import staying_keeper
 from lastro.app.links import record_server
 from lastro.app.opening import create_repository

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastro.app.events import Event
-from lastro.app.gateway_events import Teller, TellingRecorder
-from lastro.app.gateway_parts import OfflineFacts, make_directories
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.events import Teller, TellingRecorder
+from lastro.app.gateway.parts import OfflineFacts, make_directories
+from lastro.app.gateway.places import gateway_places
 from lastro.app.operation import Nothing
 from lastro.app.operations.doctor import diagnose
 from lastro.app.operations.gateway.keys import _money, _span_ns

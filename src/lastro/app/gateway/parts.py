@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from lastro.app.gateway_places import GatewayPlaces
+from lastro.app.gateway.places import GatewayPlaces
 from lastro.domain.clock import Clock
 from lastro.errors import ConfigError, LastroError
 from lastro.filesystem.system import System

@@ -11,15 +11,16 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Final
 
 from lastro import __version__
 from lastro.app.child_process import end_with_parent
-from lastro.app.gateway_errands import Errands
-from lastro.app.gateway_events import Teller, TellingRecorder
-from lastro.app.gateway_parts import (
+from lastro.app.gateway.errands import Errands
+from lastro.app.gateway.events import Teller, TellingRecorder
+from lastro.app.gateway.local_key import keep_local_key, read_local_key
+from lastro.app.gateway.owner import Owner
+from lastro.app.gateway.parts import (
     OfflineFacts,
     make_directories,
     open_credentials,
@@ -27,32 +28,28 @@ from lastro.app.gateway_parts import (
     open_prices,
     require_gateway,
 )
-from lastro.app.gateway_places import GatewayPlaces, gateway_places
+from lastro.app.gateway.places import GatewayPlaces, gateway_places
 from lastro.app.home import make_home, make_socket_directory
 from lastro.app.places import Places
 from lastro.app.signals import Emit, tell
 from lastro.domain.clock import Clock, SystemClock
 from lastro.domain.record import Actor
 from lastro.errors import ConfigError, NotFoundError
-from lastro.filesystem.atomic_write import write_atomically
-from lastro.filesystem.system import System
-from lastro.gateway.administration import GatewayStatus, ProviderStatus
-from lastro.gateway.budgets import Budgets, BudgetState
+from lastro.gateway.administration import GatewayStatus
+from lastro.gateway.budgets import Budgets
 from lastro.gateway.circuit import Circuits
 from lastro.gateway.configuration import Configuration
 from lastro.gateway.exchange import Exchange
 from lastro.gateway.exchange_id import new_exchange_id
 from lastro.gateway.exchanges import Shown, show
-from lastro.gateway.keyring import Keyring
 from lastro.gateway.keys import GatewayKey
 from lastro.gateway.ledger import Ledger
 from lastro.gateway.offline.engine import OfflineEngine
 from lastro.gateway.offline.models import ModelDirectory
-from lastro.gateway.probe_store import ProbeResult, ProbeStore
+from lastro.gateway.probe_store import ProbeStore
 from lastro.gateway.recorder import Recorder, spool_key
 from lastro.gateway.redaction.known import KnownFiles
 from lastro.gateway.redaction.redactor import Redactor
-from lastro.gateway.replay import Replayed
 from lastro.gateway.repository import open_or_create_repository
 from lastro.gateway.routing import SettingsRouter
 from lastro.gateway.spool import Spool
@@ -62,9 +59,6 @@ from lastro.messages import N_, Message
 from lastro.store.crypto import derive
 from lastro.transport.identity import load_or_make_identity
 from lastro.transport.unix import bind_owner_only, remove_socket
-
-LOCAL_KEY: Final = "local"
-"""Name of the key that this user's own tools use; its text lies in ``config/secrets/gateway/local.key``."""
 
 LOOKING: Final = GatewayKey(id="looking", name="looking", digest="")
 """A key that may use everything, to look what there is."""
@@ -137,8 +131,8 @@ class _Gateway:
         spool = Spool(f"{places.state}/spool", spool_key(self._repository))
         self._recorder = Recorder(self._repository, self._ledger, spool, actor=actor, report=teller.problem)
         stack.callback(self._recorder.close)
-        _keep_local_key(places, self._keyring)
-        self._local_key = _read_local_key(places)
+        keep_local_key(places, self._keyring)
+        self._local_key = read_local_key(places)
 
     # Serving
 
@@ -206,7 +200,7 @@ class _Gateway:
             probes=self._probes,
             clock=self._clock,
         )
-        owner = _Owner(
+        owner = Owner(
             self,
             errands=errands,
             in_flight=lambda: server.in_flight,
@@ -353,71 +347,6 @@ def _no_model() -> Message:
     )
 
 
-class _Owner:
-    """What the admin socket asks (``admin.Administered``)."""
-
-    def __init__(
-        self,
-        gateway: _Gateway,
-        *,
-        errands: Errands,
-        in_flight: Callable[[], int],
-        circuits: Circuits,
-        purse: Budgets,
-        engine: OfflineEngine,
-        steps: SupervisorSteps,
-        addresses: tuple[str, ...],
-    ) -> None:
-        self._gateway = gateway
-        self._errands = errands
-        self._in_flight = in_flight
-        self._circuits = circuits
-        self._purse = purse
-        self._engine = engine
-        self._steps = steps
-        self._addresses = addresses
-
-    def status(self) -> GatewayStatus:
-        """See ``Administered``."""
-        circuits = self._circuits.status()
-        providers = tuple(
-            ProviderStatus(
-                name=name,
-                kind=kind,
-                enabled=enabled,
-                circuits=tuple(one for one in circuits if one.name.partition("/")[0] == name),
-            )
-            for name, kind, enabled in self._gateway.providers()
-        )
-        return self._gateway.status(
-            addresses=self._addresses,
-            providers=providers,
-            network_down=self._circuits.network_down,
-            in_flight=self._in_flight(),
-            engine=self._engine.state().model or "stopped",
-        )
-
-    def reload(self) -> bool:
-        """See ``Administered``."""
-        return self._gateway.reload(self._circuits)
-
-    def budgets(self, key: GatewayKey) -> Sequence[BudgetState]:
-        """See ``Administered``."""
-        return self._purse.states(key)
-
-    async def probe(self, provider: str) -> ProbeResult:
-        """See ``Administered``."""
-        return await self._errands.probe(provider)
-
-    async def replay(self, exchange: str) -> Replayed:
-        """See ``Administered``."""
-        return await self._errands.replay(await asyncio.to_thread(self._gateway.show, exchange))
-
-    def revoked(self, key: GatewayKey) -> None:
-        """See ``Administered``."""
-        self._steps.forget(key.id)
-
-
 def _stop_event() -> asyncio.Event:
     """Set by SIGINT, SIGTERM, and by SIGHUP (a closed terminal) unless whoever started it ignores that, as ``nohup`` does."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -431,22 +360,3 @@ def _address_of(listener: socket.socket, *, tls: bool) -> str:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port}"
-
-
-def _keep_local_key(places: GatewayPlaces, keyring: Keyring) -> None:
-    """Make the key of this user's own tools unless it is there and valid."""
-    try:
-        if keyring.find(_read_local_key(places)) is not None:
-            return
-    except FileNotFoundError:
-        pass
-    for key in keyring.listed():
-        if key.name == LOCAL_KEY:
-            keyring.revoke(key.id)
-    _, text = keyring.mint(name=LOCAL_KEY)
-    write_atomically(places.local_key, f"{text}\n".encode(), mode=0o600, system=System())
-
-
-def _read_local_key(places: GatewayPlaces) -> str:
-    with open(places.local_key, encoding="ascii") as file:
-        return file.read().strip()

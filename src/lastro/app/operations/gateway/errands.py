@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_errands import Errands
-from lastro.app.gateway_parts import open_credentials, require_gateway
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.errands import Errands
+from lastro.app.gateway.parts import open_credentials, require_gateway
+from lastro.app.gateway.places import gateway_places
 from lastro.app.operations.gateway.live import admin
 from lastro.errors import UnreachableError
 from lastro.gateway.configuration import read_settings

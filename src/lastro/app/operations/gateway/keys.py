@@ -7,8 +7,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_parts import open_keyring
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.parts import open_keyring
+from lastro.app.gateway.places import gateway_places
 from lastro.app.operation import Effect, Nothing, Operation, Place
 from lastro.app.operations.gateway.live import admin, not_running
 from lastro.app.requests.gateway import KeyAdded, KeyList, KeyName, KeysAdd, KeyState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.places import gateway_places
 from lastro.errors import UnreachableError
 from lastro.gateway.admin_client import AdminClient
 from lastro.gateway.administration import GatewayStatus

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.places import gateway_places
 from lastro.gateway.ledger import Ledger
 from lastro.gateway.repository import open_repository
 from lastro.store.repository import Repository

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_parts import make_directories
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.parts import make_directories
+from lastro.app.gateway.places import gateway_places
 from lastro.app.operation import Effect, Operation, Place
 from lastro.app.requests.gateway import (
     ModelHere,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_parts import OfflineFacts, make_directories, open_credentials
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.parts import OfflineFacts, make_directories, open_credentials
+from lastro.app.gateway.places import gateway_places
 from lastro.app.operation import Effect, Nothing, Operation, Place
 from lastro.app.operations.gateway.dialects import dialects_of
 from lastro.app.operations.gateway.errands import probe_provider

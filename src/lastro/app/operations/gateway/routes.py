@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_parts import OfflineFacts, open_credentials, open_keyring, open_prices
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.local_key import LOCAL_KEY
+from lastro.app.gateway.parts import OfflineFacts, open_credentials, open_keyring, open_prices
+from lastro.app.gateway.places import gateway_places
 from lastro.app.operation import Effect, Operation, Place
 from lastro.app.operations.gateway.dialects import dialects_of
 from lastro.app.operations.gateway.live import address_of, live_status
@@ -34,9 +35,6 @@ from lastro.gateway.probe_store import ProbeStore
 from lastro.gateway.route import Considered, Route, Routed, TaskKind
 from lastro.gateway.routing import SettingsRouter
 from lastro.messages import N_
-
-_OWN_TOOLS = "local"
-"""Name of the key that this user's own tools use (``gateway_process.LOCAL_KEY``)."""
 
 
 class SeenHealth:
@@ -86,7 +84,7 @@ def explain(desk: Desk, request: RoutesExplain) -> RouteExplained:
         model=request.model,
         dialect=dialect,
         headers=_headers(request.header),
-        key=_key(desk, request.key or _OWN_TOOLS, required=bool(request.key)),
+        key=_key(desk, request.key or LOCAL_KEY, required=bool(request.key)),
         has_tools=request.tools,
         has_images=request.images,
         input_tokens=request.tokens,
@@ -155,7 +153,7 @@ def _key(desk: Desk, name: str, *, required: bool) -> GatewayKey:
         raise NotFoundError(
             N_("There is no key {key}."), hint=N_("See 'lastro gateway keys list'."), key=name
         )
-    return GatewayKey(id=_OWN_TOOLS, name=_OWN_TOOLS, digest="")
+    return GatewayKey(id=LOCAL_KEY, name=LOCAL_KEY, digest="")
 
 
 def list_all(desk: Desk, _: RoutesList) -> RouteList:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_parts import OfflineFacts
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.parts import OfflineFacts
+from lastro.app.gateway.places import gateway_places
 from lastro.app.operation import Effect, Nothing, Operation, Place
 from lastro.app.operations.gateway.live import address_of, live_status
 from lastro.app.requests.gateway import GatewayStatus

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from lastro.app.desk import Desk
-from lastro.app.gateway_parts import open_prices
-from lastro.app.gateway_places import gateway_places
+from lastro.app.gateway.parts import open_prices
+from lastro.app.gateway.places import gateway_places
 from lastro.app.operation import Effect, Operation, Place
 from lastro.app.operations.gateway.memory import memory
 from lastro.app.requests.gateway import (
