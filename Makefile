@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --require-hashes
 CATALOGUES := $(wildcard src/lastro/locale/*/LC_MESSAGES/*.po)
+WEB := web/build.mjs web/package.json web/package-lock.json $(wildcard web/src/*)
 PYTHON ?=
 
 # A word of PATHS becomes one argument, whatever characters are in it; a leading ~/ is the home directory.
@@ -24,7 +25,7 @@ help: ## List the targets
 ## Use -----------------------------------------------------------------------------------------------------------------
 
 .PHONY: install
-install: $(VENV)/.catalogues ## Install Lastro into .venv (PYTHON=... picks the interpreter)
+install: $(VENV)/.catalogues $(VENV)/.assets ## Install Lastro into .venv (PYTHON=... picks the interpreter)
 	@:
 
 $(BIN)/python:
@@ -42,6 +43,10 @@ $(VENV)/.catalogues: $(VENV)/.installed $(CATALOGUES)
 	@$(BIN)/python -m tools.translations compile
 	@touch $@
 
+# As the catalogues. Where no npm registry is in reach it says so, and the next install tries again.
+$(VENV)/.assets: $(VENV)/.installed $(WEB)
+	@$(BIN)/python -m tools.assets && touch $@ || echo "Going on without the console. Everything else works."
+
 .PHONY: up
 up: install ## Protect a sample project, or PATHS="/etc /home/me/code", with a gateway beside it, and stay
 	@export LASTRO_HOME="$${LASTRO_HOME:-$(CURDIR)/.lastro-home}"; \
@@ -55,7 +60,7 @@ demo: install ## Play a tour of the whole in a scratch home
 
 ## Develop -------------------------------------------------------------------------------------------------------------
 
-$(VENV)/.developed: $(VENV)/.catalogues requirements-dev.lock
+$(VENV)/.developed: $(VENV)/.catalogues $(VENV)/.assets requirements-dev.lock
 	@echo "installing the development tools into $(VENV)"
 	@$(PIP) -r requirements-dev.lock
 	@touch $@
@@ -101,6 +106,15 @@ format: develop ## Format the code, with the safe fixes of the linter
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
+.PHONY: assets
+assets: $(VENV)/.installed ## Build the console's style sheet and scripts from web/
+	@$(BIN)/python -m tools.assets
+
+.PHONY: screenshots
+screenshots: develop ## Take pictures of every page of the console, into build/screenshots/
+	@tools/system_packages.sh
+	@$(BIN)/python -m tests.browser.screenshots build/screenshots
+
 .PHONY: locale
 locale: develop ## Bring the catalogues in step with the sources, and compile them
 	@$(BIN)/python -m tools.translations update
@@ -119,4 +133,4 @@ lock: develop ## Remake the locks (UPGRADE=1 moves to the newest versions)
 clean: ## Remove .venv and everything built; never .lastro-home
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
 	@find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
-	@rm -f src/lastro/locale/*/LC_MESSAGES/*.mo
+	@rm -rf src/lastro/locale/*/LC_MESSAGES/*.mo src/lastro/faces/console/static web/node_modules

@@ -5,7 +5,7 @@
 set -eu
 
 # command:package, as most systems name them
-NEEDED="setfacl:acl getfacl:acl setfattr:attr getfattr:attr setpriv:util-linux unshare:util-linux mount:util-linux openssl:openssl chattr:e2fsprogs bwrap:bubblewrap"
+NEEDED="setfacl:acl getfacl:acl setfattr:attr getfattr:attr setpriv:util-linux unshare:util-linux mount:util-linux openssl:openssl chattr:e2fsprogs bwrap:bubblewrap chromium:chromium psql:postgresql firefox-esr:firefox-esr"
 
 [ "$(uname -s)" = Linux ] || exit 0
 

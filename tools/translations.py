@@ -1,8 +1,8 @@
 """Keeps the catalogues in step with the sources: ``python -m tools.translations update | check | compile``.
 
-``update`` gathers every msgid marked with ``N_``, ``_``, ``gettext`` or ``ngettext``, lays it into each ``.po`` (new ones empty,
-unused ones dropped) and compiles, as ``compile`` alone does. ``check`` changes nothing and fails when a translation is missing, is
-a guess (fuzzy), or has other ``{placeholders}`` than its msgid.
+``update`` gathers every msgid marked with ``N_``, ``_``, ``gettext`` or ``ngettext`` in the sources and in the console's templates, lays
+it into each ``.po`` (new ones empty, unused ones dropped) and compiles, as ``compile`` alone does. ``check`` changes nothing and fails
+when a translation is missing, is a guess (fuzzy), or has other ``{placeholders}`` than its msgid.
 
 A ``.po`` is sorted by msgid and bears neither line numbers nor a date of its own, so a change of one sentence is a diff of one
 sentence. The template (``.pot``) exists in memory only.
@@ -35,7 +35,15 @@ WIDTH = 110
 def extract(package: Path = PACKAGE) -> Catalog:
     """Return the template: every msgid in the sources under ``package``."""
     template = Catalog()
-    found = extract_from_dir(package, [("**.py", "python")], keywords=KEYWORDS, comment_tags=["Translators:"])
+    found = extract_from_dir(
+        package,
+        [("**.py", "python"), ("**.html", "jinja2")],
+        options_map={
+            "**.html": {"silent": "false"}
+        },  # a template that cannot be read is no template without texts
+        keywords=KEYWORDS,
+        comment_tags=["Translators:"],
+    )
     for _name, _line, msgid, comments, _context in found:
         template.add(msgid, auto_comments=comments)
     return template
