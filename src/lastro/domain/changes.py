@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 import msgspec
 from blake3 import blake3
 from msgspec import Struct
 
-from lastro.domain.entry import COMPARED, Entry, compared, differing
+from lastro.domain.entry import Entry, EntryType, all_compared, differing
 from lastro.domain.ids import Digest
 from lastro.domain.paths import to_bytes, tree_order
 
@@ -43,12 +44,20 @@ class Change(Struct, frozen=True, kw_only=True):
         return differing(self.before, self.after) if self.before and self.after else ()
 
     @property
+    def written(self) -> int:
+        """Bytes of content that carrying it out writes."""
+        before, after = self.before, self.after
+        if after is None or after.type is not EntryType.FILE:
+            return 0
+        return after.size if before is None or before.digest != after.digest else 0
+
+    @property
     def inverse(self) -> Change:
         """The change that takes this one back."""
         return Change(path=self.path, before=self.after, after=self.before)
 
 
-class ChangeSet(Struct, frozen=True):
+class ChangeSet(Struct, frozen=True, dict=True):
     """All differences between two states, in tree order (a directory before what it holds)."""
 
     changes: tuple[Change, ...] = ()
@@ -59,6 +68,11 @@ class ChangeSet(Struct, frozen=True):
         return ChangeSet(tuple(change.inverse for change in self.changes))
 
     @property
+    def written(self) -> int:
+        """Bytes of content that carrying it out writes."""
+        return sum(change.written for change in self.changes)
+
+    @cached_property
     def digest(self) -> Digest:
         """Plain BLAKE3-256 over the compared fields of both sides of every change: what an approval signs."""
         canonical = [
@@ -72,11 +86,13 @@ _DIGEST_CONTEXT: Final = b"lastro-change-set-0"
 
 
 def _compared(entry: Entry | None) -> list[object] | None:
-    return None if entry is None else [_plain(compared(entry, name)) for name in COMPARED]
+    return None if entry is None else [_plain(value) for value in all_compared(entry)]
 
 
 def _plain(value: object) -> object:
     """``value`` in bytes, integers and lists, so that msgpack has one way to write it."""
+    if value is None or isinstance(value, int | bytes):
+        return value
     if isinstance(value, str):
         return to_bytes(value)
     if isinstance(value, tuple):

@@ -19,7 +19,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 Report = Callable[[Progress], None]
-"""Called from time to time by long work. Must be cheap and must not raise."""
+"""Called from time to time by long work. Must be cheap, and raises only to break off work that may be broken off."""
 
 
 def silent(_: Progress) -> None:

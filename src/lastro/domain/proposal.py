@@ -150,7 +150,8 @@ class Comment(Struct, frozen=True, kw_only=True):
 
 
 class Approval(Struct, frozen=True, kw_only=True):
-    """A human's signature under a decision. ``signature`` is over ``approval_statement``; ``alg``: ``ed25519``.
+    """A human's signature under a decision. ``signature`` is over ``approval_statement``; ``alg``: ``ed25519``, or ``webauthn`` for one
+    made with a passkey (``proposals.passkeys``).
 
     ``digest``: what was shown. ``applies``: digest of the change set that may be applied by it (that of the chosen part, as it shall be
     written). ``nonce``: 16 random bytes. Times in nanoseconds since 1970.

@@ -256,16 +256,20 @@ class DecisionBody(Struct, frozen=True, kw_only=True):
     verdict: str
 
 
-class ApproverBody(Struct, frozen=True, kw_only=True):
-    """Body of an ``approver`` record. ``change``: ``enrolled`` or ``revoked``. ``signature`` by ``signed_by`` (an owner's key) over
-    ``lastro-approver-0`` + msgpack of the other fields; the first owner signs for itself.
+class ApproverBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Body of an ``approver`` record. ``change``: ``enrolled``, ``revoked``, ``roles`` (all keys of this human). ``signature`` by the key
+    ``signed_by`` over ``lastro-approver-0`` + msgpack of the other fields, without ``alg`` where it is ``ed25519`` and without ``nonce``
+    where it is empty; the first owner signs for itself.
     """
 
+    alg: str = "ed25519"
     change: str
     key_id: str
     name: str
+    nonce: bytes = b""
+    """16 random bytes of a change of ``roles``, which could be said again otherwise."""
     public_key: bytes
-    """Ed25519, 32 raw bytes."""
+    """``alg`` ``ed25519``: 32 raw bytes; ``webauthn``: ``proposals.passkeys.PasskeyKey``, packed."""
     roles: list[str]
     signature: bytes
     signed_by: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lastro.domain.entry import Entry
 from lastro.domain.ids import Digest
+from lastro.domain.telemetry import Sample
 from lastro.errors import LastroError
 from lastro.protocol.messages import Hello
 
@@ -82,6 +83,13 @@ class WatchAsked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryAsked:
+    """Answer with ``NodeSession.reply_telemetry``."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchEnded:
     """The keeper does not want ``changed`` and ``overflow`` any more. Nothing to answer."""
 
@@ -100,7 +108,16 @@ class WindowOpened:
     id: str
 
 
-NodeEvent = TaskListAsked | TreeDumpAsked | FetchAsked | WatchAsked | WatchEnded | CancelAsked | WindowOpened
+NodeEvent = (
+    TaskListAsked
+    | TreeDumpAsked
+    | FetchAsked
+    | WatchAsked
+    | TelemetryAsked
+    | WatchEnded
+    | CancelAsked
+    | WindowOpened
+)
 
 
 # What the keeper's driver learns. ---------------------------------------------------------------------------------------
@@ -217,6 +234,14 @@ class PongReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryReceived:
+    """The answer to ``request_telemetry``; the last event of ``id``. ``sample`` has the node's clock."""
+
+    id: str
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CancelEnded:
     """The answer to ``cancel``; the last event of ``id``. The cancelled command ends by itself, with ``CommandFailed`` or as usual."""
 
@@ -259,6 +284,7 @@ KeeperEvent = (
     | FeedChanged
     | FeedOverflowed
     | PongReceived
+    | TelemetryReceived
     | CancelEnded
     | CommandFailed
     | GoodbyeReceived

@@ -1,7 +1,8 @@
 """What a keeper knows of each command it has given, and how the replies to it are read and checked (``docs/protocol.md``).
 
     command                        phase     event -> phase
-    task-list watch ping cancel    ASKED     result -> ended
+    task-list watch ping           ASKED     result -> ended
+    telemetry cancel
     tree-dump                      ASKED     start -> STREAM
                                    STREAM    chunk (in the window, in order) -> STREAM; done (count and digest right) -> ended
     fetch                          ASKED     start -> STREAM
@@ -21,6 +22,7 @@ from msgspec import Struct
 from typing_extensions import override
 
 from lastro.domain.entry import Entry, EntryType
+from lastro.domain.telemetry import DiskUse, Sample
 from lastro.errors import ProtocolError
 from lastro.messages import N_
 from lastro.protocol.codec import BinaryPart, PartKind, frame_size, read_message
@@ -39,6 +41,7 @@ from lastro.protocol.events import (
     PartArrived,
     PongReceived,
     TaskListReceived,
+    TelemetryReceived,
     TreeEnded,
     TreeItems,
     TreeStarted,
@@ -61,11 +64,13 @@ from lastro.protocol.messages import (
     PingResult,
     Task,
     TaskListResult,
+    TelemetryResult,
     TreeDone,
     TreeDumpCommand,
     TreePart,
     TreeStart,
     WatchResult,
+    WireDisk,
 )
 from lastro.protocol.tree_parts import TreeReader
 
@@ -145,6 +150,24 @@ def asked_watch(command: str, limits: Limits) -> Asked:
 def asked_ping(command: str, limits: Limits) -> Asked:
     """``ping``."""
     return AskedResult(command, limits, PingResult, lambda _: PongReceived(id=command))
+
+
+def asked_telemetry(command: str, limits: Limits) -> Asked:
+    """``telemetry``. What cannot be (more used than there is) ends the session like any other breach."""
+
+    def disk(wire: WireDisk) -> DiskUse:
+        if wire.free > wire.total:
+            raise ProtocolError(N_("The peer tells of a disk with more free than it has."))
+        return DiskUse(path=absolute_from_wire(wire.path, limits), total=wire.total, free=wire.free)
+
+    def read(result: TelemetryResult) -> KeeperEvent:
+        if result.memory_used > result.memory_total:
+            raise ProtocolError(N_("The peer tells of more memory in use than it has."))
+        values = {name: getattr(result, name) for name in Sample.__struct_fields__}
+        sample = Sample(**{**values, "disks": tuple([disk(wire) for wire in result.disks])})
+        return TelemetryReceived(id=command, sample=sample)
+
+    return AskedResult(command, limits, TelemetryResult, read)
 
 
 def asked_cancel(command: str, limits: Limits, target: str) -> Asked:

@@ -47,6 +47,7 @@ from lastro.protocol.keeper_commands import (
     asked_cancel,
     asked_ping,
     asked_task_list,
+    asked_telemetry,
     asked_watch,
 )
 from lastro.protocol.limits import DEFAULT_LIMITS, Limits, check_limits
@@ -65,6 +66,7 @@ from lastro.protocol.messages import (
     Overflow,
     PingCommand,
     TaskListCommand,
+    TelemetryCommand,
     WatchCommand,
 )
 
@@ -165,6 +167,12 @@ class KeeperSession:
         asked = self._ask(WatchCommand(id=command, cursor=cursor), asked_watch(command, self.limits))
         self._watched = True
         return asked
+
+    def request_telemetry(self) -> str:
+        """Ask how the server is doing; ``TelemetryReceived`` follows."""
+        self._need("telemetry")
+        command = self._next_id()
+        return self._ask(TelemetryCommand(id=command), asked_telemetry(command, self.limits))
 
     def ping(self) -> str:
         """Ask for a sign of life; ``PongReceived`` follows."""

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from lastro.domain.telemetry import MOST_DISKS
 from lastro.protocol.entries import WireEntry, WirePath
 from lastro.protocol.limits import Limits
 
@@ -22,13 +23,17 @@ ENCODING_TEXT: Final = "gzip+base64"
 ENCODING_BINARY: Final = "zstd+binary"
 DIGEST_KIND: Final = "blake3"
 
-CAPABILITIES: Final = (ENCODING_TEXT, ENCODING_BINARY, "fetch-many", "watch")
-"""What a complete node of this version offers. A node without a change feed leaves ``watch`` out."""
+CAPABILITIES: Final = (ENCODING_TEXT, ENCODING_BINARY, "fetch-many", "watch", "telemetry")
+"""What a complete node of this version offers. One without a change feed leaves ``watch`` out, one that measures nothing ``telemetry``."""
 
 CommandId = Annotated[str, Meta(min_length=1, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Code = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=4096)]
+Share = Annotated[int, Meta(ge=0, le=1000)]
+"""Thousandths of a whole."""
+Thousandths = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+"""Thousandths of what has no upper end of its own."""
 Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Encoding = Literal["gzip+base64", "zstd+binary"]
 
@@ -245,6 +250,35 @@ class PingResult(Struct, frozen=True, kw_only=True, tag_field="event", tag="resu
     pong: Literal[True] = True
 
 
+class TelemetryCommand(Struct, frozen=True, kw_only=True, tag_field="cmd", tag="telemetry"):
+    """How is the server doing? ``docs/protocol.md``, telemetry."""
+
+    id: CommandId
+
+
+class WireDisk(Struct, frozen=True, kw_only=True):
+    """The file system of a watched root: its size, and what an ordinary user may still write. ``docs/protocol.md``, telemetry."""
+
+    path: WirePath
+    total: Count
+    free: Count
+
+
+class TelemetryResult(Struct, frozen=True, kw_only=True, tag_field="event", tag="result", omit_defaults=True):
+    """Answer to ``telemetry``: one measurement. ``docs/protocol.md``, telemetry."""
+
+    id: CommandId
+    time_ns: Count
+    cpu: Share
+    load: Thousandths
+    processors: Annotated[int, Meta(ge=1, le=65536)]
+    memory_total: Count
+    memory_used: Count
+    own_cpu: Thousandths = 0
+    own_memory: Count = 0
+    disks: Annotated[tuple[WireDisk, ...], Meta(max_length=MOST_DISKS)] = ()
+
+
 class CancelCommand(Struct, frozen=True, kw_only=True, tag_field="cmd", tag="cancel"):
     """End the command ``target``. ``docs/protocol.md``, cancel."""
 
@@ -309,7 +343,14 @@ class PairResult(Struct, frozen=True, kw_only=True, tag_field="event", tag="resu
 
 
 Command = (
-    TaskListCommand | TreeDumpCommand | FetchCommand | WatchCommand | PingCommand | CancelCommand | AckCommand
+    TaskListCommand
+    | TreeDumpCommand
+    | FetchCommand
+    | WatchCommand
+    | PingCommand
+    | TelemetryCommand
+    | CancelCommand
+    | AckCommand
 )
 """What a keeper sends."""
 
@@ -325,6 +366,7 @@ Reply = (
     | FetchManyDone
     | WatchResult
     | PingResult
+    | TelemetryResult
     | CancelResult
     | ErrorReply
 )

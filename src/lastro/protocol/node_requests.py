@@ -13,7 +13,7 @@ from lastro.errors import LimitError, ProtocolError
 from lastro.messages import N_
 from lastro.protocol.codec import read_message
 from lastro.protocol.entries import WirePath, absolute_from_wire, relative_from_wire
-from lastro.protocol.events import FetchAsked, TaskListAsked, TreeDumpAsked, WatchAsked
+from lastro.protocol.events import FetchAsked, TaskListAsked, TelemetryAsked, TreeDumpAsked, WatchAsked
 from lastro.protocol.faults import UnsupportedError
 from lastro.protocol.limits import Limits
 from lastro.protocol.messages import (
@@ -21,11 +21,12 @@ from lastro.protocol.messages import (
     FetchCommand,
     Hello,
     TaskListCommand,
+    TelemetryCommand,
     TreeDumpCommand,
     WatchCommand,
 )
 
-Request = TaskListAsked | TreeDumpAsked | FetchAsked | WatchAsked
+Request = TaskListAsked | TreeDumpAsked | FetchAsked | WatchAsked | TelemetryAsked
 """What the driver has to answer."""
 
 
@@ -75,6 +76,12 @@ def _watch(frame: str, hello: Hello) -> tuple[Request, str]:
     return WatchAsked(id=message.id, cursor=message.cursor), ""
 
 
+def _telemetry(frame: str, hello: Hello) -> tuple[Request, str]:
+    message = read_message(frame, TelemetryCommand)
+    _need("telemetry", hello)
+    return TelemetryAsked(id=message.id), ""
+
+
 def _need(capability: str, hello: Hello) -> None:
     if capability not in hello.capabilities:
         raise UnsupportedError(N_("This node does not offer {capability}."), capability=capability)
@@ -95,4 +102,5 @@ _READERS: Final[dict[str, Callable[[str, Hello], tuple[Request, str]]]] = {
     "tree-dump": _tree_dump,
     "fetch": _fetch,
     "watch": _watch,
+    "telemetry": _telemetry,
 }

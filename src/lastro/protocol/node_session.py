@@ -4,7 +4,7 @@
     ------------------------------------------------------------------------------------------------------------------------------
     NEW       nothing                                hello (``begin``)                                 OPEN
     OPEN      task-list tree-dump fetch watch        replies, changed and overflow if watched,         LEAVING (``say_goodbye``)
-              ping cancel ack                        goodbye                                           BROKEN (a breach)
+              ping telemetry cancel ack              goodbye                                           BROKEN (a breach)
     LEAVING   the same; new work is answered with    replies of what runs                              BROKEN (a breach)
               ``error busy``
     BROKEN    nothing                                what is queued; then the driver closes the link
@@ -26,6 +26,7 @@ from typing import Final, TypeVar
 from msgspec import Struct, structs
 
 from lastro.domain.entry import Entry
+from lastro.domain.telemetry import Sample
 from lastro.errors import LastroError, LimitError, NotFoundError, ProtocolError
 from lastro.messages import N_
 from lastro.protocol.codec import encode_canonical, encode_message, read_envelope, read_message
@@ -37,6 +38,7 @@ from lastro.protocol.events import (
     NodeEvent,
     Part,
     TaskListAsked,
+    TelemetryAsked,
     TreeDumpAsked,
     TreeSummary,
     WatchAsked,
@@ -67,9 +69,11 @@ from lastro.protocol.messages import (
     PingResult,
     Task,
     TaskListResult,
+    TelemetryResult,
     TreeDone,
     TreeStart,
     WatchResult,
+    WireDisk,
 )
 from lastro.protocol.node_requests import Request, read_request
 from lastro.protocol.tree_parts import TreeWriter
@@ -236,6 +240,15 @@ class NodeSession:
             for root in roots
         )
         self._finish(command, TaskListResult(id=command, tasks=tasks))
+
+    def reply_telemetry(self, command: str, sample: Sample) -> None:
+        """Answer ``TelemetryAsked``."""
+        self._expect(command, TelemetryAsked)
+        disks = tuple(
+            WireDisk(path=wire_path(disk.path), total=disk.total, free=disk.free) for disk in sample.disks
+        )
+        values = {name: getattr(sample, name) for name in Sample.__struct_fields__}
+        self._finish(command, TelemetryResult(**{**values, "disks": disks}, id=command))
 
     def start_tree(self, command: str) -> TreeWriter:
         """Begin the answer to ``TreeDumpAsked``; the writer makes its parts, ``flush`` the last."""
