@@ -111,10 +111,16 @@ def _component(part: str) -> str:
 
 def _set(negated: str, members: str) -> str:
     """A set of characters; a range that runs backwards matches nothing instead of being an error."""
-    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", members)
-    expression = f"[^/{escaped}]" if negated else f"(?!/)[{escaped}]"
-    try:
-        re.compile(expression)
-    except re.error:
-        return "(?!)" if not negated else "[^/]"
-    return expression
+    found, position = "", 0
+    while position < len(members):
+        first = last = members[position]
+        if members[position + 1 : position + 2] == "-" and position + 2 < len(members):
+            last = members[position + 2]
+            position += 2
+        position += 1
+        if first > last:
+            return "[^/]" if negated else "(?!)"
+        found += re.escape(first) if first == last else f"{re.escape(first)}-{re.escape(last)}"
+    if not found:
+        return "[^/]" if negated else "(?!)"
+    return f"[^/{found}]" if negated else f"(?!/)[{found}]"

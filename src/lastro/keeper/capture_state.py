@@ -151,7 +151,8 @@ class CaptureState:
                 )
                 database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # a full disk has ended it already
+                    database.execute("ROLLBACK")
                 raise
 
     def _refresh(self) -> None:

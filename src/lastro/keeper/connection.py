@@ -19,8 +19,10 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
+from lastro.domain.telemetry import Sample
 from lastro.errors import LastroError, UnreachableError
 from lastro.keeper.conversation import Conversation
+from lastro.keeper.telemetry import follow_telemetry
 from lastro.messages import N_
 from lastro.protocol.limits import DEFAULT_LIMITS, Limits
 from lastro.protocol.messages import Hello
@@ -153,7 +155,8 @@ def dial_node(
 class NodeLink:
     """A link to one node that stays until ``close``. Its public methods are for any thread but the loop's own.
 
-    ``on_event`` is called on the loop and must be quick. ``delay_s`` says after which pause to dial again, by the number of failures.
+    ``on_event`` is called on the loop and must be quick; so is ``on_sample``, with how the server is doing, as often as its node shows
+    that it lives. ``delay_s`` says after which pause to dial again, by the number of failures.
     """
 
     def __init__(
@@ -163,6 +166,7 @@ class NodeLink:
         *,
         address: str,
         on_event: Callable[[LinkEvent], None] = lambda _: None,
+        on_sample: Callable[[Sample], None] = lambda _: None,
         delay_s: Callable[[int], float] = lambda attempt: retry_delay_s(attempt, random.random()),  # noqa: S311  no secret
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
@@ -170,6 +174,7 @@ class NodeLink:
         self._dial = dial
         self._address = address
         self._on_event = on_event
+        self._on_sample = on_sample
         self._delay_s = delay_s
         self._limits = limits
         self._task: asyncio.Task[None] | None = None
@@ -245,6 +250,7 @@ class NodeLink:
             self._open = conversation
             self._opened.set()
             self._on_event(LinkEvent(kind="connected", address=self._address, hello=hello))
+            await follow_telemetry(conversation, hello, self._on_sample)
 
         announcing = asyncio.create_task(announce())
         try:

@@ -12,6 +12,8 @@ import queue
 from collections.abc import Callable
 from typing import Final
 
+from typing_extensions import override
+
 from lastro.errors import LastroError, ProtocolError, UnreachableError
 from lastro.messages import N_
 from lastro.protocol.events import (
@@ -26,6 +28,7 @@ from lastro.protocol.events import (
     PartArrived,
     PongReceived,
     TaskListReceived,
+    TelemetryReceived,
     TreeEnded,
     TreeItems,
     WatchStarted,
@@ -51,6 +54,7 @@ _LAST: Final = (
     FetchEnded,
     WatchStarted,
     PongReceived,
+    TelemetryReceived,
     CancelEnded,
     CommandFailed,
 )
@@ -84,6 +88,19 @@ class Stream:
     def deliver(self, event: KeeperEvent) -> None:
         """An answer has arrived; called on the loop."""
         self._events.put(event)
+
+
+class _Answer(Stream):
+    """The one answer to a short command, for a task on the loop."""
+
+    def __init__(self, conversation: Conversation, command: str) -> None:
+        super().__init__(conversation, command)
+        self.arrived: asyncio.Future[KeeperEvent] = asyncio.get_running_loop().create_future()
+
+    @override
+    def deliver(self, event: KeeperEvent) -> None:
+        if not self.arrived.done():
+            self.arrived.set_result(event)
 
 
 class Conversation:
@@ -161,6 +178,22 @@ class Conversation:
         stream = self._streams[command] = Stream(self, command)
         self._flush()
         return stream
+
+    async def ask_telemetry(self) -> KeeperEvent:
+        """How the server is doing: ``TelemetryReceived``, or ``CommandFailed``. Only of a node that offers ``telemetry``.
+
+        Raises:
+            UnreachableError: the session has ended.
+        """
+        while self._protocol.free_commands <= 0 and not self._over:
+            self._free.clear()
+            await self._free.wait()
+        if self._over:
+            raise self._gone()
+        command = self._protocol.request_telemetry()
+        answer = self._streams[command] = _Answer(self, command)
+        self._flush()
+        return await answer.arrived
 
     async def ask_fetch(self, request: Request) -> tuple[Stream, FetchReceiver]:
         """``ask`` for a fetch, with what opens its parts."""

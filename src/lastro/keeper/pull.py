@@ -12,7 +12,7 @@ of each path, no content that the stat cache vouches for. Once a day a full list
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lastro.capture.source import ChangedPath, Changes, Source
@@ -44,6 +44,8 @@ class RootProgress:
     pending: int = 0
     oldest_change_ns: int | None = None
     """Monotonic clock at the oldest change that is not captured yet."""
+    good_ns: int = 0
+    """Keeper's clock: until when everything in it is known to be kept; 0 while nobody knows, such as during a listing after a cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ class ServerPull:
         self._cadence: Cadence[ChangedPath] = Cadence(rules or CadenceRules(), clock.monotonic_ns())
         self._roots: dict[str, RootProgress] = {}
         self._full: dict[str, Reason] = {}
+        self._followed_ns = 0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._settled = threading.Event()
@@ -103,16 +106,17 @@ class ServerPull:
         """The watched roots as they are known, by path."""
         with self._lock:
             pending = self._cadence.pending_keys()
-            return {
-                path: replace(
-                    root,
-                    pending=sum(key.root == path for key in pending),
-                    oldest_change_ns=min(
-                        (since for key, since in pending.items() if key.root == path), default=None
-                    ),
-                )
-                for path, root in self._roots.items()
-            }
+            return {path: self._known(root, pending) for path, root in self._roots.items()}
+
+    def _known(self, root: RootProgress, pending: Mapping[ChangedPath, int]) -> RootProgress:
+        waiting = [since for key, since in pending.items() if key.root == root.path]
+        oldest = min(waiting, default=None)
+        good = 0
+        if root.checked_ns and not root.missing and root.path not in self._full:
+            good = max(root.checked_ns, self._followed_ns)
+            if oldest is not None:
+                good = min(good, self._clock.wall_ns() - (self._clock.monotonic_ns() - oldest))
+        return replace(root, pending=len(waiting), oldest_change_ns=oldest, good_ns=good)
 
     def capture_now(self, path: str) -> list[tuple[str, CaptureResult]]:
         """Capture the watched root that holds the absolute ``path``, only that path of it; or with ``""`` every root.
@@ -174,9 +178,11 @@ class ServerPull:
         self._look_at_roots(again=True)
         while not self._stopped.is_set():
             self._capture_due()
+            asked_ns = self._clock.wall_ns()
             changes = self._source.changes(cursor, self._patience_s())
             cursor = changes.cursor
             self._take(changes)
+            self._followed_ns = asked_ns  # what had changed by then was told, and is kept or pending
 
     def _patience_s(self) -> float:
         """How long to wait for news: until something is due, and never so long that stopping takes a while."""

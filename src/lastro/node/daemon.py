@@ -23,6 +23,7 @@ from lastro.domain.paths import to_bytes
 from lastro.errors import LastroError
 from lastro.node.config import DEFAULT_LISTEN, NodeConfig, read_config, write_first_config
 from lastro.node.session import serve_source
+from lastro.node.telemetry import MachineTelemetry
 from lastro.transport.address import bind_tcp, split_address
 from lastro.transport.allow_list import POLL_INTERVAL_S, AllowList, read_allow_list, watch_allow_list
 from lastro.transport.connection import Connection
@@ -162,6 +163,7 @@ class _Daemon:
         self._source = source
         self._version = version
         self._on_event = on_event
+        self._telemetry = MachineTelemetry()
         self._allowed = AllowList()
         self._context: ssl.SSLContext
         self._sessions: dict[Connection, asyncio.Task[None]] = {}
@@ -232,6 +234,7 @@ class _Daemon:
             name=self._config.name,
             version=self._version,
             limits=self._config.limits,
+            telemetry=self._telemetry,
         )
 
     def _admit(self, certificate: bytes) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from lastro.capture.source import Changes, Root, Source
 from lastro.errors import LastroError, UnreachableError
 from lastro.node.streams import fetch_parts, first_look, listing_parts, wire_change, wire_root
+from lastro.node.telemetry import Telemetry
 from lastro.protocol.entries import roots_fingerprint
 from lastro.protocol.events import (
     CancelAsked,
@@ -23,6 +24,7 @@ from lastro.protocol.events import (
     NodeEvent,
     Part,
     TaskListAsked,
+    TelemetryAsked,
     TreeDumpAsked,
     WatchAsked,
     WatchEnded,
@@ -57,15 +59,17 @@ async def serve_source(
     version: str,
     limits: Limits = DEFAULT_LIMITS,
     watch: bool = True,
+    telemetry: Telemetry | None = None,
 ) -> None:
     """Say ``hello`` and serve ``source`` until the connection ends or the task is cancelled (the peer is told ``goodbye``).
 
-    ``watch``: whether the source has a change feed. Returns when the peer closed or the link broke.
+    ``watch``: whether the source has a change feed. ``telemetry``: what measures this server; without it nothing is said of it. It
+    returns when the peer closed or the link broke.
 
     Raises:
         ProtocolError: the peer broke the protocol; the connection is closed with the code for that.
     """
-    session = _Session(connection, source, limits=limits, watch=watch)
+    session = _Session(connection, source, limits=limits, watch=watch, telemetry=telemetry)
     await session.serve(node_id=node_id, name=name, version=version)
 
 
@@ -74,11 +78,20 @@ class _StoppedError(Exception):
 
 
 class _Session:
-    def __init__(self, connection: Connection, source: Source, *, limits: Limits, watch: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        source: Source,
+        *,
+        limits: Limits,
+        watch: bool,
+        telemetry: Telemetry | None,
+    ) -> None:
         self._connection = connection
         self._source = source
         self._limits = limits
         self._watch = watch
+        self._telemetry = telemetry
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(
             limits.open_transfers + _OTHER_THREADS, thread_name_prefix="lastro-source"
@@ -152,6 +165,8 @@ class _Session:
                 self._watching = None
             case TaskListAsked():
                 self._answer(event.id, self._answer_task_list(event.id))
+            case TelemetryAsked():
+                self._answer(event.id, self._answer_telemetry(event.id))
             case TreeDumpAsked():
                 self._answer(event.id, self._answer_tree(event))
             case FetchAsked():
@@ -185,6 +200,12 @@ class _Session:
     async def _answer_task_list(self, command: str) -> None:
         roots, cursor = await self._in_thread(self._look_at_roots)
         self._protocol.reply_task_list(command, [wire_root(root, cursor=cursor) for root in roots])
+
+    async def _answer_telemetry(self, command: str) -> None:
+        telemetry = self._telemetry
+        assert telemetry is not None  # else it was not offered, and the protocol refuses it
+        sample = await self._in_thread(lambda: telemetry.sample([root.path for root in self._source.roots()]))
+        self._protocol.reply_telemetry(command, sample)
 
     async def _answer_tree(self, asked: TreeDumpAsked) -> None:
         cursor = await self._in_thread(self._look_at_cursor)
@@ -269,12 +290,19 @@ class _Session:
             name=name,
             os=platform.system(),
             version=version,
-            capabilities=tuple(each for each in CAPABILITIES if self._watch or each != "watch"),
+            capabilities=tuple(each for each in CAPABILITIES if each not in self._without()),
             limits=self._limits,
             heartbeat_interval_s=HEARTBEAT_INTERVAL_S,
             roots_fingerprint=roots_fingerprint([(root.path, root.excludes) for root in roots]),
             cursor=cursor,
         )
+
+    def _without(self) -> set[str]:
+        """Capabilities that this source does not have."""
+        return {
+            *(() if self._watch else ("watch",)),
+            *(() if self._telemetry is not None else ("telemetry",)),
+        }
 
     def _flush(self) -> None:
         self._outbox.put(self._protocol.outgoing())

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
 
 from lastro.store.cache_database import open_cache_database
 from lastro.store.repository import Repository, StoredRecord
+
+BATCH: Final = 256
+"""Records that are folded in one transaction."""
 
 
 class LogProjection(ABC):
@@ -33,8 +39,9 @@ class LogProjection(ABC):
             seq = self._cursor()
             if self._repository.head()[0] <= seq:
                 return seq
-            for stored in self._repository.records(after=seq, past_damage=True):
-                seq = self._fold(stored)
+            records = self._repository.records(after=seq, past_damage=True)
+            while batch := list(islice(records, BATCH)):
+                seq = self._fold(batch)
             return seq
 
     @abstractmethod
@@ -44,15 +51,25 @@ class LogProjection(ABC):
     def _cursor(self) -> int:
         return int(self._database.execute("SELECT seq FROM cursor").fetchone()[0])
 
-    def _fold(self, stored: StoredRecord) -> int:
+    def _fold(self, batch: Sequence[StoredRecord]) -> int:
+        """In one transaction, because that is what takes the time; where a record of it fails, those before it are folded all the same."""
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
-            if self._cursor() < stored.seq:
-                self._enter(stored)
-                database.execute("UPDATE cursor SET seq = ?", (stored.seq,))
+            seq = self._cursor()
+            for stored in batch:
+                if seq < stored.seq:
+                    self._enter(stored)
+                    seq = stored.seq
+            database.execute("UPDATE cursor SET seq = ?", (seq,))
             database.execute("COMMIT")
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
-        return stored.seq
+        except BaseException as error:
+            if database.in_transaction:  # a full disk has ended it already
+                database.execute("ROLLBACK")
+            if len(batch) == 1 or not isinstance(error, Exception):
+                raise
+        else:
+            return seq
+        for stored in batch:
+            seq = self._fold([stored])
+        return seq

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from collections.abc import Collection
 from typing import Final
 
 from lastro.errors import ConfigError
@@ -69,6 +70,24 @@ def split_address(address: str) -> tuple[str, int]:
 def join_address(host: str, port: int) -> str:
     """The inverse of ``split_address``."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def free_address(address: str, *, besides: Collection[str] = ()) -> str:
+    """``address``, or the next one whose port nobody listens on, and which is none of ``besides``: of those who will listen soon."""
+    host, port = split_address(address)
+    soon = {split_address(one)[1] for one in besides}
+    for candidate in range(port, min(port + 100, 65_536)):
+        if candidate in soon:
+            continue
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+            return join_address(host, candidate)
+    return address
 
 
 def is_loopback(host: str) -> bool:
