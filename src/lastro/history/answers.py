@@ -73,3 +73,14 @@ class Found(Struct, frozen=True, kw_only=True):
     version: Version
     versions: int
     deleted_ns: int | None
+
+
+class Neighbours(Struct, frozen=True, kw_only=True):
+    """Snapshots that changed a place, seen from an instant: the one whose change stands then, those before and after it, and how many there
+    are. 0: there is none.
+    """
+
+    standing: int
+    older: int
+    newer: int
+    count: int

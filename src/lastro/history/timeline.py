@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import islice
 
 from lastro.domain.ids import ApplyNumber, ServerId, SnapshotNumber
 from lastro.domain.paths import from_bytes, join, to_bytes
@@ -227,12 +228,12 @@ class Timeline(Targets):
                 " ORDER BY target.server, target.path, path.path",
                 (server, server, to_bytes(below), *bounds_below(below), to_bytes(below), raw, int(whole)),
             )
-            found = [
+            found = (
                 item
                 for row in rows.fetchall()
                 if (item := self._found(database, row)) and (item.deleted_ns is not None or not deleted)
-            ]
-        return found[:limit] if limit else found
+            )
+            return list(islice(found, limit or None))
 
     # Applies --------------------------------------------------------------------------------------------------------------------------
 
@@ -258,13 +259,13 @@ class Timeline(Targets):
             )
         return found[0]
 
-    def applies(self, *, limit: int = 0) -> list[Apply]:
-        """Applies, newest first."""
+    def applies(self, *, limit: int = 0, bound: int | None = None) -> list[Apply]:
+        """Applies that are not after ``bound``, newest first."""
         self._projection.refresh()
         with self._projection.reading() as database:
             rows = database.execute(
-                "SELECT number, seq, server, time_ns, actor, body FROM apply ORDER BY seq DESC LIMIT ?",
-                (limit or -1,),
+                "SELECT number, seq, server, time_ns, actor, body FROM apply WHERE seq <= ? ORDER BY seq DESC LIMIT ?",
+                (limit_of(bound), limit or -1),
             ).fetchall()
         return [
             Apply(
