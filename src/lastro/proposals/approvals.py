@@ -21,6 +21,7 @@ from lastro.domain.proposal import Approval, Verdict
 from lastro.domain.record import Actor, ApproverBody
 from lastro.errors import DeniedError
 from lastro.messages import N_
+from lastro.proposals.passkeys import WEBAUTHN, is_asserted_by
 from lastro.proposals.policy import review_of
 from lastro.proposals.rows import ApproverRow, Decision
 
@@ -28,6 +29,12 @@ ALGORITHM: Final = "ed25519"
 APPROVAL_CONTEXT: Final = b"lastro-approval-0"
 APPROVER_CONTEXT: Final = b"lastro-approver-0"
 _KEY_ID_CONTEXT: Final = b"lastro-approver-key-0"
+_RAW_SIZE: Final = 32
+
+ENROLLED: Final = "enrolled"
+REVOKED: Final = "revoked"
+CHANGED_ROLES: Final = "roles"
+"""What an ``ApproverBody`` says: a key is good from now on, is not any more, its human is something else."""
 
 NONCE_SIZE: Final = 16
 LONGEST_VALID_NS: Final = 24 * 60 * 60 * 1_000_000_000
@@ -43,8 +50,13 @@ APPROVING: Final = frozenset({HumanRole.OWNER, HumanRole.APPROVER})
 
 
 def key_id_of(public_key: bytes) -> str:
-    """What an approver key (32 raw bytes) is called: 32 hex digits that follow from it."""
+    """What an approver key (32 raw bytes, or a packed ``PasskeyKey``) is called: 32 hex digits that follow from it."""
     return blake3(_KEY_ID_CONTEXT + public_key).hexdigest(length=16)
+
+
+def algorithm_of(public_key: bytes) -> str:
+    """What this key signs with: ``ed25519`` (32 raw bytes) or ``webauthn`` (a packed ``PasskeyKey``, which is always longer)."""
+    return ALGORITHM if len(public_key) == _RAW_SIZE else WEBAUTHN
 
 
 def approval_statement(approval: Approval) -> bytes:
@@ -53,19 +65,23 @@ def approval_statement(approval: Approval) -> bytes:
 
 
 def approver_statement(body: ApproverBody) -> bytes:
-    """The bytes that ``body.signature`` is over: every other field."""
-    return _statement(APPROVER_CONTEXT, body)
+    """The bytes that ``body.signature`` is over: every other field, without those that came later where they say what held before."""
+    then = {"alg": ALGORITHM, "nonce": b""}
+    return _statement(
+        APPROVER_CONTEXT, body, left_out=tuple(name for name in then if getattr(body, name) == then[name])
+    )
 
 
-def _statement(context: bytes, signed: Struct) -> bytes:
+def _statement(context: bytes, signed: Struct, *, left_out: tuple[str, ...] = ()) -> bytes:
     fields = msgspec.structs.asdict(signed)
-    del fields["signature"]
+    for name in ("signature", *left_out):
+        del fields[name]
     return context + msgspec.msgpack.encode(fields, order="sorted")
 
 
-def sign_approval(
-    private_key: Ed25519PrivateKey,
+def unsigned_approval(
     *,
+    alg: str = ALGORITHM,
     key_id: str,
     proposal: int,
     revision: int,
@@ -76,11 +92,11 @@ def sign_approval(
     time_ns: int,
     expires_ns: int,
 ) -> Approval:
-    """An approval of what was shown as ``digest``, letting the change set ``applies`` be applied. ``nonce``: 16 random bytes. It has to be
-    recorded before ``expires_ns``.
+    """An approval of what was shown as ``digest``, letting the change set ``applies`` be applied, that nobody has signed yet. ``nonce``: 16
+    random bytes. It has to be recorded before ``expires_ns``.
     """
-    unsigned = Approval(
-        alg=ALGORITHM,
+    return Approval(
+        alg=alg,
         applies=applies,
         digest=digest,
         expires_ns=expires_ns,
@@ -92,6 +108,10 @@ def sign_approval(
         time_ns=time_ns,
         verdict=verdict.value,
     )
+
+
+def sign_approval(private_key: Ed25519PrivateKey, unsigned: Approval) -> Approval:
+    """``unsigned`` with the signature of whose key this is."""
     return msgspec.structs.replace(unsigned, signature=private_key.sign(approval_statement(unsigned)))
 
 
@@ -107,7 +127,7 @@ def verify_approval(approval: Approval, public_key: bytes, now_ns: int) -> None:
         DeniedError: why.
     """
     hint = N_("Look at the proposal and approve it again.")
-    if approval.alg != ALGORITHM or approval.key_id != key_id_of(public_key):
+    if approval.alg != algorithm_of(public_key) or approval.key_id != key_id_of(public_key):
         raise DeniedError(N_("The approval names another key than the one it is checked with."), hint=hint)
     if not is_signed_by(public_key, approval.signature, approval_statement(approval)):
         raise DeniedError(N_("The signature of the approval does not hold."), hint=hint)
@@ -130,12 +150,25 @@ def verify_approver(body: ApproverBody, public_key: bytes) -> bool:
 
 
 def is_signed_by(public_key: bytes, signature: bytes, statement: bytes) -> bool:
-    """Whether the Ed25519 ``signature`` over ``statement`` is of this key (32 raw bytes)."""
+    """Whether the ``signature`` over ``statement`` is of this key (32 raw bytes, or a packed ``PasskeyKey``)."""
+    if algorithm_of(public_key) == WEBAUTHN:
+        return is_asserted_by(public_key, signature, statement)
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, statement)
-    except (InvalidSignature, ValueError):  # ValueError: this is no key
+    except InvalidSignature:
         return False
     return True
+
+
+def may_sign(body: ApproverBody, good: Iterable[ApproverRow]) -> bool:
+    """Whether who signed this may say it: an owner; or somebody for one more key of their own, or the end of one, that gives them nothing
+    they are not. ``good``: keys that are good.
+    """
+    signer = next((key for key in good if key.key_id == body.signed_by), None)
+    if signer is None or not verify_approver(body, signer.public_key):
+        return False
+    own = (body.name, body.uid, {*body.roles}) == (signer.name, signer.uid, {*signer.roles})
+    return HumanRole.OWNER in signer.roles or (own and body.change != CHANGED_ROLES)
 
 
 # Counting -----------------------------------------------------------------------------------------------------------------------------
@@ -205,7 +238,7 @@ def is_single_user(approvers: Iterable[ApproverRow]) -> bool:
 
 def is_of(approver: ApproverRow, actor: Actor) -> bool:
     """Whether the key belongs to this actor: the same account, or the same name."""
-    return (actor.uid is not None and actor.uid == approver.uid) or (
+    return (actor.uid is not None and actor.uid >= 0 and actor.uid == approver.uid) or (
         bool(actor.name) and actor.name == approver.name
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import unicodedata
 from collections.abc import Callable
 from typing import Final
@@ -46,6 +47,8 @@ class KeyCost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lanes: int = 4
 
 
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""OpenSSL gives the lanes of all Argon2 threads of one pool: two at the same moment can wait for each other, and for ever."""
 _MOST: Final = KeyCost(memory=1024 * 1024, passes=64, lanes=64)
 
 
@@ -137,7 +140,7 @@ def make_key(
         v=0,
         wrapped=b"",
     )
-    wrapped = AESGCM(_stretched(passphrase, unlocked)).encrypt(
+    wrapped = AESGCM(_stretched(passphrase, unlocked.cost, unlocked.salt)).encrypt(
         unlocked.nonce, private_key.private_bytes_raw(), _associated(unlocked)
     )
     raw = msgspec.json.format(
@@ -208,7 +211,9 @@ def unlock(directory: str, name_or_id: str, passphrase: str) -> Ed25519PrivateKe
     """
     key = _read(directory, find_key(directory, name_or_id).key_id)
     try:
-        raw = AESGCM(_stretched(passphrase, key)).decrypt(key.nonce, key.wrapped, _associated(key))
+        raw = AESGCM(_stretched(passphrase, key.cost, key.salt)).decrypt(
+            key.nonce, key.wrapped, _associated(key)
+        )
     except InvalidTag:
         raise WrongKeyError(
             N_("This passphrase does not open the approver key of {name}."),
@@ -221,22 +226,29 @@ def unlock(directory: str, name_or_id: str, passphrase: str) -> Ed25519PrivateKe
     return private_key
 
 
-def _stretched(passphrase: str, key: KeyFile) -> bytes:
+def try_in_vain(passphrase: str, *, cost: KeyCost = KeyCost()) -> None:  # noqa: B008  a frozen noun
+    """Take as long as ``unlock`` does, and open nothing: so that nobody hears by the clock whether a name has a key here."""
+    _stretched(passphrase, cost, bytes(_SALT_SIZE))
+
+
+def _stretched(passphrase: str, cost: KeyCost, salt: bytes) -> bytes:
     """32 bytes from the passphrase, in the one form that every keyboard makes of it."""
     try:
         stretch = Argon2id(
-            salt=key.salt,
+            salt=salt,
             length=32,
-            iterations=key.cost.passes,
-            lanes=key.cost.lanes,
-            memory_cost=key.cost.memory,
+            iterations=cost.passes,
+            lanes=cost.lanes,
+            memory_cost=cost.memory,
         )
     except UnsupportedAlgorithm as error:
         raise ConfigError(
             N_("The cryptography library of this Python has no Argon2id."),
             hint=N_("Install its wheel ('pip install cryptography'): it brings an OpenSSL that has it."),
         ) from error
-    return stretch.derive(unicodedata.normalize("NFKC", passphrase).encode("utf-8", "surrogatepass"))
+    typed = unicodedata.normalize("NFKC", passphrase).encode("utf-8", "surrogatepass")
+    with _ONE_AT_A_TIME:
+        return stretch.derive(typed)
 
 
 def _associated(key: KeyFile) -> bytes:

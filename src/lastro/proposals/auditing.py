@@ -30,7 +30,16 @@ from lastro.domain.record import (
 )
 from lastro.domain.run import RUN_TRANSITIONS, RunFacts, RunState
 from lastro.messages import N_, Message
-from lastro.proposals.approvals import key_id_of, verify_approver
+from lastro.proposals.approvals import (
+    CHANGED_ROLES,
+    ENROLLED,
+    NONCE_SIZE,
+    REVOKED,
+    algorithm_of,
+    key_id_of,
+    may_sign,
+    verify_approver,
+)
 from lastro.proposals.auditing_decisions import DecisionAudit, Finding
 from lastro.proposals.inbox import Inbox
 from lastro.proposals.rows import NIL, REVISABLE, ApproverRow, unpack
@@ -84,6 +93,7 @@ class _Audit:
         self._expires: dict[int, int] = {}
         self._ids: set[tuple[str, str]] = set()
         self._approvers: dict[str, ApproverRow] = {}
+        self._nonces: set[bytes] = set()
         self._decisions = DecisionAudit(repository, inbox, self._find)
         self._rules: Mapping[str, Callable[[StoredRecord], None]] = {
             RecordKind.RUN: self._run,
@@ -261,8 +271,11 @@ class _Audit:
 
     def _approver(self, stored: StoredRecord) -> None:
         body = decode_body(stored.record, ApproverBody)
-        if body.change == "revoked":
+        if body.change == REVOKED:
             self._revoked(stored, body)
+            return
+        if body.change == CHANGED_ROLES:
+            self._roles(stored, body)
             return
         roles = tuple(HumanRole(role) for role in body.roles)
         row = ApproverRow(
@@ -277,10 +290,11 @@ class _Audit:
         )
         first = not self._approvers and HumanRole.OWNER in roles and verify_approver(body, body.public_key)
         if (
-            body.change != "enrolled"
+            body.change != ENROLLED
             or body.key_id in self._approvers
             or body.key_id != key_id_of(body.public_key)
-            or not (first or self._is_signed_by_owner(body))
+            or body.alg != algorithm_of(body.public_key)
+            or not (first or may_sign(body, self._good()))
         ):
             self._find(
                 stored.seq,
@@ -290,9 +304,24 @@ class _Audit:
             return
         self._approvers[body.key_id] = row
 
+    def _roles(self, stored: StoredRecord, body: ApproverBody) -> None:
+        said_before = body.nonce in self._nonces or len(body.nonce) != NONCE_SIZE
+        self._nonces.add(body.nonce)
+        keys = [row for row in self._good() if (row.name, row.uid) == (body.name, body.uid)]
+        named = any(row.key_id == body.key_id for row in keys)
+        if not named or said_before or not may_sign(body, self._good()):
+            self._find(
+                stored.seq, N_("{name} got other roles without the signature of an owner."), name=body.name
+            )
+            return
+        for row in keys:
+            self._approvers[row.key_id] = msgspec.structs.replace(
+                row, roles=tuple(HumanRole(role) for role in body.roles)
+            )
+
     def _revoked(self, stored: StoredRecord, body: ApproverBody) -> None:
         row = self._approvers.get(body.key_id)
-        if row is None or row.revoked_seq is not None or not self._is_signed_by_owner(body):
+        if row is None or row.revoked_seq is not None or not may_sign(body, self._good()):
             self._find(
                 stored.seq,
                 N_("The key of {name} was revoked without the signature of an owner."),
@@ -301,13 +330,4 @@ class _Audit:
             return
         self._approvers[body.key_id] = msgspec.structs.replace(
             row, revoked_seq=stored.seq, revoked_ns=stored.record.time_ns
-        )
-
-    def _is_signed_by_owner(self, body: ApproverBody) -> bool:
-        owner = self._approvers.get(body.signed_by)
-        return (
-            owner is not None
-            and owner.revoked_seq is None
-            and HumanRole.OWNER in owner.roles
-            and verify_approver(body, owner.public_key)
         )

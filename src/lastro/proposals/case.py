@@ -29,7 +29,8 @@ from lastro.proposals.approvals import (
     standing,
 )
 from lastro.proposals.inbox import Inbox
-from lastro.proposals.pair import Pair, PairContents, Side, content_of, read_pair
+from lastro.proposals.pair import Pair, PairContents, Side, content_of
+from lastro.proposals.pairs import Pairs
 from lastro.proposals.policy import POLICY_FILE, outside_role, policy_digest
 from lastro.proposals.rows import ApproverRow, ProposalRow, ProposalWhole, Revision, RunWhole
 from lastro.proposals.selecting import Selected, select
@@ -128,7 +129,7 @@ def open_case(
     whole = inbox.proposal(number, now_ns=now_ns)
     revision = whole.newest
     run = None if whole.proposal.run is None else inbox.run(whole.proposal.run)
-    pair = _intact_pair(repository, whole.proposal, revision)
+    pair = _intact_pair(inbox.pairs, whole.proposal, revision)
     policy = policy_for(narrowing_of(repository, pair.before), f"{whole.proposal.target}/{POLICY_FILE}")
     return build_case(
         repository,
@@ -223,8 +224,8 @@ def authors_of(whole: ProposalWhole, revision: Revision, run: RunWhole | None) -
     return tuple(dict.fromkeys(actor for actor in actors if actor.kind == HUMAN))
 
 
-def _intact_pair(repository: Repository, proposal: ProposalRow, revision: Revision) -> Pair:
-    pair = read_pair(repository, before=revision.before, after=revision.after, target=proposal.target)
+def _intact_pair(pairs: Pairs, proposal: ProposalRow, revision: Revision) -> Pair:
+    pair = pairs.read(before=revision.before, after=revision.after, target=proposal.target)
     if pair.changes.digest != revision.change_digest:
         raise DamagedError(
             N_("proposal-{number} does not hold what was proposed."),

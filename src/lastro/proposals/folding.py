@@ -40,6 +40,7 @@ from lastro.domain.record import (
 )
 from lastro.domain.run import RUN_TRANSITIONS, CheckResult, RunFacts, RunState, failed_checks
 from lastro.errors import DamagedError, NotFoundError
+from lastro.proposals.approvals import CHANGED_ROLES, ENROLLED, REVOKED
 from lastro.proposals.pair import read_pair
 from lastro.proposals.rows import NIL, REVISABLE, unpack
 from lastro.store.repository import Repository, StoredRecord
@@ -272,7 +273,7 @@ def _fold_decision(database: sqlite3.Connection, _: Repository, stored: StoredRe
     unpack(body.selection, Selection)
     for comment in body.comments:
         unpack(comment, Comment)
-    nonce = None if body.approval == NIL else unpack(body.approval, Approval).nonce
+    approval = None if body.approval == NIL else unpack(body.approval, Approval)
     database.execute(
         "INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -283,10 +284,14 @@ def _fold_decision(database: sqlite3.Connection, _: Repository, stored: StoredRe
             record.time_ns,
             _packed_actor(record.actor),
             Verdict(body.verdict).value,
-            nonce,
+            approval.nonce if approval else None,
             bytes(record.body),
         ),
     )
+    if approval:
+        database.execute(
+            "INSERT OR REPLACE INTO last_signed VALUES (?, ?)", (approval.key_id, record.time_ns)
+        )
     if body.policy != NIL:
         database.execute(
             "INSERT OR IGNORE INTO policy VALUES (?, ?)", (body.policy_digest, bytes(body.policy))
@@ -295,23 +300,35 @@ def _fold_decision(database: sqlite3.Connection, _: Repository, stored: StoredRe
 
 def _fold_approver(database: sqlite3.Connection, _: Repository, stored: StoredRecord) -> None:
     record, body = stored.record, decode_body(stored.record, ApproverBody)
-    if body.change == "revoked":
+    if body.change == REVOKED:
         _one(database, "SELECT 1 FROM approver WHERE key_id = ? AND revoked_seq IS NULL", body.key_id)
         database.execute(
             "UPDATE approver SET revoked_seq = ?, revoked_ns = ? WHERE key_id = ?",
             (stored.seq, record.time_ns, body.key_id),
         )
         return
-    if body.change != "enrolled":
+    roles = msgspec.msgpack.encode([HumanRole(role) for role in body.roles])
+    if body.change == CHANGED_ROLES:
+        good = database.execute(
+            "SELECT key_id FROM approver WHERE name = ? AND uid = ? AND revoked_seq IS NULL",
+            (body.name, body.uid),
+        ).fetchall()
+        if body.key_id not in {key for (key,) in good}:
+            raise _OddError
+        database.execute("INSERT INTO roles_nonce VALUES (?)", (body.nonce,))
+        database.executemany(
+            "UPDATE approver SET roles = ? WHERE key_id = ?", [(roles, key) for (key,) in good]
+        )
+        return
+    if body.change != ENROLLED:
         raise _OddError
-    roles = [HumanRole(role) for role in body.roles]
     database.execute(
         "INSERT INTO approver VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, 0)",
         (
             body.key_id,
             body.name,
             body.uid,
-            msgspec.msgpack.encode(roles),
+            roles,
             body.public_key,
             stored.seq,
             record.time_ns,

@@ -21,6 +21,7 @@ from lastro.errors import NotFoundError
 from lastro.messages import N_
 from lastro.proposals.folding import fold
 from lastro.proposals.inbox_schema import SCHEMA, SCHEMA_VERSION
+from lastro.proposals.pairs import Pairs
 from lastro.proposals.reading import (
     PROPOSAL_COLUMNS,
     RUN_COLUMNS,
@@ -44,6 +45,18 @@ from lastro.proposals.rows import (
     RunRow,
     RunWhole,
 )
+from lastro.proposals.wanted import (
+    EVERY_PROPOSAL,
+    EVERY_RUN,
+    ORDERS,
+    WantedProposals,
+    WantedRuns,
+    holds,
+    is_of,
+    of_proposals,
+    of_runs,
+    where,
+)
 from lastro.store.log_projection import LogProjection
 from lastro.store.repository import Repository, StoredRecord
 
@@ -55,6 +68,9 @@ class Inbox(LogProjection):
         """``path`` of the SQLite file; ``None``: in memory. A foreign or damaged file is made anew."""
         super().__init__(repository, path, schema=SCHEMA, version=SCHEMA_VERSION)
         self._turn = threading.RLock()
+        self.pairs = Pairs(repository)
+        self._database.create_function("is_of", 2, is_of, deterministic=True)
+        self._database.create_function("holds", 2, holds, deterministic=True)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -64,20 +80,15 @@ class Inbox(LogProjection):
 
     # Runs -----------------------------------------------------------------------------------------------------------------------------
 
-    def runs(self, *, project: str = "", state: RunState | None = None, limit: int = 0) -> list[RunRow]:
+    def runs(self, wanted: WantedRuns = EVERY_RUN, *, limit: int = 0) -> list[RunRow]:
         """The newest runs first."""
-        return [
-            run_of(row)
-            for row in self._rows(
-                f"SELECT {RUN_COLUMNS} FROM run WHERE (? = x'' OR project = ?) AND (? = '' OR state = ?)"
-                " ORDER BY number DESC LIMIT ?",
-                to_bytes(project),
-                to_bytes(project),
-                state or "",
-                state or "",
-                limit or -1,
-            )
-        ]
+        condition = where(of_runs(wanted))
+        rows = self._rows(
+            f"SELECT {RUN_COLUMNS} FROM run {condition.text} ORDER BY number DESC LIMIT ?",
+            *condition.arguments,
+            limit or -1,
+        )
+        return [run_of(row) for row in rows]
 
     def live_runs(self, project: str) -> list[RunRow]:
         """The runs of a project that have begun and are not over, oldest first."""
@@ -126,24 +137,37 @@ class Inbox(LogProjection):
 
     def proposals(
         self,
+        wanted: WantedProposals = EVERY_PROPOSAL,
         *,
         now_ns: int,
-        target: str = "",
-        states: frozenset[ProposalState] = frozenset(),
         limit: int = 0,
     ) -> list[ProposalRow]:
-        """Proposals by risk, then by age (oldest first). ``states``: only these (none given: any), as they are at ``now_ns``."""
+        """Proposals as they are at ``now_ns``, in the order that is wanted."""
+        condition = where(of_proposals(wanted))
         rows = self._rows(
-            f"SELECT {PROPOSAL_COLUMNS} FROM (SELECT *, {_STATE_NOW} AS state_now FROM proposal)"
-            f" WHERE (? = x'' OR target = ?) {f'AND state_now IN ({_places(states)})' if states else ''}"
-            " ORDER BY risk_rank, number LIMIT ?",
+            f"SELECT {PROPOSAL_COLUMNS} FROM (SELECT *, {_STATE_NOW} AS state_now FROM proposal) {condition.text}"
+            f" ORDER BY {ORDERS[wanted.order]} LIMIT ?",
             now_ns,
-            to_bytes(target),
-            to_bytes(target),
-            *states,
+            *condition.arguments,
             limit or -1,
         )
         return [proposal_of(row) for row in rows]
+
+    def count(self, states: frozenset[ProposalState], *, now_ns: int) -> int:
+        """How many proposals are in one of ``states`` at ``now_ns``."""
+        rows = self._rows(
+            f"SELECT count(*) FROM (SELECT {_STATE_NOW} AS state_now FROM proposal) WHERE state_now IN ({_places(states)})",
+            now_ns,
+            *states,
+        )
+        return int(rows[0][0])
+
+    def files_of(self, numbers: Collection[int]) -> dict[int, int]:
+        """How many paths each of these proposals changes, by its number."""
+        rows = self._rows(
+            f"SELECT number, files FROM proposal WHERE number IN ({_places(numbers)})", *sorted(numbers)
+        )
+        return {row["number"]: row["files"] for row in rows}
 
     def proposal(self, number: int, *, now_ns: int) -> ProposalWhole:
         """The proposal with this number, as it is at ``now_ns``.
@@ -194,7 +218,7 @@ class Inbox(LogProjection):
         made = {revision.after for revision in whole.revisions}
         applied = [apply for apply in map(self._apply_after, whole.applies) if apply is not None]
         found = []
-        for row in self.proposals(now_ns=now_ns, states=UNDECIDED):
+        for row in self.proposals(WantedProposals(states=UNDECIDED), now_ns=now_ns):
             if number in {row.number, row.of}:
                 continue
             later = any(row.before >= seq for seq in applied) and row.target == whole.proposal.target
@@ -225,8 +249,9 @@ class Inbox(LogProjection):
         return [happening_of(row) for row in rows]
 
     def was_used(self, nonce: bytes) -> bool:
-        """Whether an approval with this nonce is recorded."""
-        return bool(self._rows("SELECT 1 FROM decision WHERE nonce = ?", nonce))
+        """Whether an approval, or other roles of a human, are recorded with this nonce."""
+        found = "SELECT 1 FROM decision WHERE nonce = ? UNION ALL SELECT 1 FROM roles_nonce WHERE nonce = ?"
+        return bool(self._rows(found, nonce, nonce))
 
     def knows_policy(self, digest: bytes) -> bool:
         """Whether a decision holds the policy with this digest."""
@@ -237,6 +262,10 @@ class Inbox(LogProjection):
     def approvers(self) -> list[ApproverRow]:
         """Every approver key there ever was, by name, then by age."""
         return [approver_of(row) for row in self._rows("SELECT * FROM approver ORDER BY name, since_seq")]
+
+    def last_signed(self) -> dict[str, int]:
+        """When each approver key signed an approval the last time (nanoseconds since 1970), by its id."""
+        return {row["key_id"]: row["time_ns"] for row in self._rows("SELECT * FROM last_signed")}
 
     # ----------------------------------------------------------------------------------------------------------------------------------
 
@@ -266,7 +295,7 @@ class Inbox(LogProjection):
         fold(self._database, self._repository, stored)
 
 
-def _places(values: Collection[str]) -> str:
+def _places(values: Collection[object]) -> str:
     """Placeholders for as many values."""
     return ", ".join("?" for _ in values)
 

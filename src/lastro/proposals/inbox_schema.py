@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = """
 CREATE TABLE run (number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, id TEXT NOT NULL UNIQUE, project BLOB NOT NULL, role TEXT NOT NULL,
@@ -35,6 +35,8 @@ CREATE TABLE policy (digest BLOB PRIMARY KEY, policy BLOB NOT NULL) WITHOUT ROWI
 CREATE TABLE approver (key_id TEXT PRIMARY KEY, name TEXT NOT NULL, uid INTEGER NOT NULL, roles BLOB NOT NULL, public_key BLOB NOT NULL,
                        since_seq INTEGER NOT NULL, since_ns INTEGER NOT NULL, signed_by TEXT NOT NULL, revoked_seq INTEGER,
                        revoked_ns INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE roles_nonce (nonce BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE last_signed (key_id TEXT PRIMARY KEY, time_ns INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE apply (number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, kind TEXT NOT NULL, of INTEGER, before INTEGER, after INTEGER);
 CREATE INDEX apply_of ON apply (of, number);
 """

@@ -63,6 +63,9 @@ def read_pair(repository: Repository, *, before: int, after: int, target: str) -
     found = list(
         diff(repository, lookup(repository, old.root, old.place), lookup(repository, new.root, new.place))
     )
+    raw = ChangeSet(tuple(found))
+    if not any(map(_is_linked, found)):  # as most are: then there is nothing to see otherwise
+        return Pair(before=old, after=new, raw_digest=raw.digest, changes=raw)
     paths = {change.path for change in found}
     changes = (
         Change(
@@ -75,7 +78,7 @@ def read_pair(repository: Repository, *, before: int, after: int, target: str) -
     return Pair(
         before=old,
         after=new,
-        raw_digest=ChangeSet(tuple(found)).digest,
+        raw_digest=raw.digest,
         changes=ChangeSet(
             tuple(
                 change
@@ -84,6 +87,10 @@ def read_pair(repository: Repository, *, before: int, after: int, target: str) -
             )
         ),
     )
+
+
+def _is_linked(change: Change) -> bool:
+    return any(side is not None and side.type is EntryType.HARDLINK for side in (change.before, change.after))
 
 
 def side_of(repository: Repository, seq: int, target: str) -> Side:

@@ -201,7 +201,9 @@ class Happening(Struct, frozen=True, kw_only=True):
 
 
 class ApproverRow(Struct, frozen=True, kw_only=True):
-    """An approver key. ``uid`` -1: its human has no account here. ``revoked_seq`` is ``None`` while it is good."""
+    """An approver key, with the roles that its human has now. ``public_key``: see ``ApproverBody``. ``uid`` -1: its human has no account
+    here. ``revoked_seq`` is ``None`` while it is good.
+    """
 
     key_id: str
     name: str
