@@ -56,7 +56,9 @@ class AdminClient:
 
     def revoke(self, id_or_name: str) -> GatewayKey:
         """Let a key admit nobody from now on."""
-        return self._ask("DELETE", f"/v1/keys/{quote(id_or_name, safe='')}", GatewayKey)
+        return self._ask(
+            "DELETE", f"/v1/keys/{quote(id_or_name, safe='', errors='surrogateescape')}", GatewayKey
+        )
 
     def list_keys(self) -> list[GatewayKey]:
         """All keys, without their digests."""

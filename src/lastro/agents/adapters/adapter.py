@@ -98,6 +98,10 @@ class Adapter(Protocol):
         """
         ...
 
+    def asked(self, prompt: str) -> tuple[str, ...] | None:
+        """The words, the tool's name first, with which a user asks this tool for ``prompt``. ``None``: nothing can be said to it."""
+        ...
+
     def prompt(self, argv: tuple[str, ...]) -> str:
         """What the agent is asked to do, as the user typed it; for ``generic``, the whole command.
 

@@ -91,6 +91,7 @@ class Aider(ToolAdapter):
 
     name = "aider"
     product = _PRODUCT
+    words = ("--message",)
 
     @override
     def typed(self, argv: Sequence[str]) -> tuple[Typed, str]:

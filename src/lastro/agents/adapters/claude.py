@@ -115,6 +115,7 @@ class Claude(ToolAdapter):
 
     name = "claude"
     product = _PRODUCT
+    words = ("-p", "--")
 
     @override
     def typed(self, argv: Sequence[str]) -> tuple[Typed, str]:

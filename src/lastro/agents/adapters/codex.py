@@ -103,6 +103,7 @@ class Codex(ToolAdapter):
 
     name = "codex"
     product = _PRODUCT
+    words = ("exec", "--")
 
     @override
     def typed(self, argv: Sequence[str]) -> tuple[Typed, str]:

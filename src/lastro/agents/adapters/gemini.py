@@ -73,6 +73,7 @@ class Gemini(ToolAdapter):
 
     name = "gemini"
     product = _PRODUCT
+    words = ("-p",)
 
     @override
     def typed(self, argv: Sequence[str]) -> tuple[Typed, str]:

@@ -53,6 +53,11 @@ class Generic(Adapter):
         return None
 
     @override
+    def asked(self, prompt: str) -> tuple[str, ...] | None:
+        """Nor to ask it for anything."""
+        return None
+
+    @override
     def prompt(self, argv: Sequence[str]) -> str:
         """The command itself."""
         return bounded(os.fsencode(" ".join(argv)).decode("utf-8", "replace"))

@@ -71,6 +71,11 @@ class Offline(Adapter):
         return _start(task, info, both(self.prompt(task.argv), prompt))
 
     @override
+    def asked(self, prompt: str) -> tuple[str, ...] | None:
+        """See ``adapter.Adapter``."""
+        return (self.name, prompt)
+
+    @override
     def prompt(self, argv: Sequence[str]) -> str:
         """See ``adapter.Adapter``."""
         prompt = " ".join(argv[1:]).strip()

@@ -59,6 +59,7 @@ class Openclaw(ToolAdapter):
 
     name = "openclaw"
     product = _PRODUCT
+    words = ("agent", "exec", "--")
 
     @override
     def typed(self, argv: Sequence[str]) -> tuple[Typed, str]:

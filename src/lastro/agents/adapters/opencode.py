@@ -71,6 +71,7 @@ class Opencode(ToolAdapter):
 
     name = "opencode"
     product = _PRODUCT
+    words = ("run", "--")
 
     @override
     def typed(self, argv: Sequence[str]) -> tuple[Typed, str]:

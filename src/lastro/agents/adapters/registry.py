@@ -14,7 +14,7 @@ from lastro.agents.adapters.generic import Generic
 from lastro.agents.adapters.offline import Offline
 from lastro.agents.adapters.openclaw import Openclaw
 from lastro.agents.adapters.opencode import Opencode
-from lastro.errors import NotFoundError
+from lastro.errors import NotFoundError, UsageError
 from lastro.messages import N_
 
 _TOOLS: Final[tuple[Adapter, ...]] = (Codex(), Claude(), Gemini(), Opencode(), Openclaw(), Aider())
@@ -25,6 +25,8 @@ _BY_NAME: Final[Mapping[str, Adapter]] = {
     _GENERIC.name: _GENERIC,
     Offline.name: Offline(),
 }
+AGENTS: Final = (*_BY_PROGRAM, Offline.name)
+"""Names of those that can be asked for something."""
 
 
 def adapter_for(argv: tuple[str, ...]) -> Adapter:
@@ -48,3 +50,21 @@ def adapter_called(name: str) -> Adapter:
             names=", ".join(sorted(_BY_NAME)),
         )
     return adapter
+
+
+def asked_of(name: str, prompt: str) -> tuple[str, ...]:
+    """The words with which a user asks the agent ``name`` for ``prompt``.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        UsageError: nothing can be said to it.
+    """
+    words = adapter_called(name).asked(prompt)
+    if words is None:
+        raise UsageError(
+            N_("Nothing can be said to {name}."),
+            hint=N_("There are: {names}."),
+            name=name,
+            names=", ".join(AGENTS),
+        )
+    return words

@@ -21,6 +21,8 @@ class ToolAdapter(Adapter):
     """A coding tool that takes one task on its command line. See ``adapter.Adapter`` for the verbs that are not told here."""
 
     product: ClassVar[Product]
+    words: ClassVar[tuple[str, ...]] = ("--",)
+    """What a user types between its name and the task."""
 
     @abstractmethod
     def typed(self, argv: Sequence[str]) -> tuple[Typed, str]:
@@ -64,6 +66,11 @@ class ToolAdapter(Adapter):
         if again is None:
             return self.start(task, info, typed, self.asking(both(first, prompt)))
         return self.start(task, info, typed.without({"--session-id"}), again)
+
+    @override
+    def asked(self, prompt: str) -> tuple[str, ...] | None:
+        """See ``adapter.Adapter``."""
+        return (self.name, *self.words, prompt)
 
     @override
     def prompt(self, argv: Sequence[str]) -> str:
