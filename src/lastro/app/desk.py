@@ -30,5 +30,7 @@ class Desk:
     report: Report = silent
     tell: Callable[[Event], None] = lambda _: None
     """Takes what happens while an operation goes on, for whoever watches it: quick, never raises, from any thread."""
+    ticket: str = ""
+    """Of the job that is carried out at this desk: what shows the keeper on whose behalf."""
     records: bool = True
     """Whether what is done here is captured and recorded. Not inside a run: its own two snapshots hold all that happens in it."""

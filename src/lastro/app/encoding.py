@@ -47,7 +47,7 @@ def decode(raw: bytes, kind: type[T]) -> T:
         if _MARK not in raw:
             return msgspec.json.decode(raw, type=kind)
         return msgspec.convert(_unmarked(msgspec.json.decode(raw)), kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError) as error:
         raise ProtocolError(
             N_("This is not the JSON that was expected: {reason}"), reason=str(error)
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -11,10 +12,11 @@ class Event(Struct, frozen=True, kw_only=True):
     """One thing that happened. ``kind`` and ``parameters`` are codes and values; a face makes the sentence.
 
     Kinds: ``snapshot``, ``apply``, ``server``, ``run``, ``proposal``, ``decision`` (durable: ``seq`` is set), ``run_step``, ``connected``,
-    ``disconnected``, ``overflow``, ``root_missing``, ``roots_changed``, ``problem``, ``progress``, ``ready``.
+    ``disconnected``, ``overflow``, ``root_missing``, ``roots_changed``, ``capture_missing``, ``capture_good``, ``problem``, ``progress``,
+    ``ready``, ``signed_in``.
     """
 
     kind: str
     time_ns: int
     seq: int | None = None
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)

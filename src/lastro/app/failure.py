@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, field
 
-from lastro.errors import LastroError
+from lastro.errors import LastroError, StorageFullError
+from lastro.messages import N_
+
+STATUS: Final = {
+    "usage": 400,
+    "config": 400,
+    "protocol": 400,
+    "denied": 403,
+    "wrong_key": 403,
+    "not_found": 404,
+    "no_repository": 404,
+    "waiting": 409,
+    "conflict": 409,
+    "limit": 413,
+    "locked": 423,
+    "unreachable": 503,
+    "storage_full": 507,
+}
+"""HTTP status by error code; 500 for every other. The code in the body says more."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -29,6 +49,18 @@ def failure_of(error: LastroError) -> Failure:
         hint=error.hint,
         retryable=error.retryable,
     )
+
+
+def unexpected(error: Exception) -> LastroError:
+    """What people hear of an error that is none of ours: a full disk, or a defect."""
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if full or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+        return StorageFullError(
+            N_("The disk is full: {text}"),
+            hint=N_("Make room on it, and do it again. What was done before stands."),
+            text=str(error),
+        )
+    return LastroError(N_("Unexpected: {kind}: {text}"), kind=type(error).__name__, text=str(error))
 
 
 def error_of(failure: Failure) -> LastroError:

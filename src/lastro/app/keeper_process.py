@@ -7,28 +7,39 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace as replace_struct
 
+from lastro.accounts.accounts import opened_accounts
+from lastro.app.console_process import ServedConsole, console
 from lastro.app.event_feed import EventFeed
 from lastro.app.events import Event
 from lastro.app.handing_over import mark_staying, wanting, was_passing
 from lastro.app.home import make_home, make_socket_directory
+from lastro.app.jobs.keeper_worker import keeper_worker
+from lastro.app.jobs.opening import open_jobs
+from lastro.app.jobs.store import SqlJobs
+from lastro.app.keeper_door import KeeperDoor
 from lastro.app.links import KeeperLinks
+from lastro.app.notifying.sending import post_by_apprise
+from lastro.app.notifying.standing import Notifying
 from lastro.app.opening import open_services
 from lastro.app.places import Places
 from lastro.app.runs.memories import KeeperMemories
 from lastro.app.services import Services
 from lastro.app.signals import Emit, stop_signals, tell
-from lastro.app.wiring import keeper_actor, keeper_listens, serve_http
+from lastro.app.wiring import compose_notice, keeper_actor, keeper_listens, serve_http
 from lastro.domain.clock import SystemClock
 from lastro.domain.progress import Progress
-from lastro.errors import LockedError
+from lastro.errors import LastroError, LockedError
 from lastro.keeper.connection import KeeperLoop
 from lastro.keeper.node_source import NodeSource, accept_sources
+from lastro.keeper.telemetry import TelemetryRings
 from lastro.messages import N_
 from lastro.protocol.messages import Hello
 from lastro.transport.identity import load_or_make_identity
@@ -52,6 +63,8 @@ def serve_keeper(places: Places, *, emit: Emit) -> int:
         if running is None:
             return 0
         tell(emit, "listening", what="keeper", address=places.keeper_socket)
+        if running.console is not None:
+            tell(emit, "listening", what="console", address=running.console.url)
         running.links.start()
         while not stop.wait(1):
             pass
@@ -83,6 +96,8 @@ def staying_keeper(
                 try:
                     running = stack.enter_context(keeper(places, emit=emit, prepare=prepare))
                     mark_staying(places)
+                    running.alerts.start(running.services)
+                    running = stack.enter_context(_with_console(running, emit))
                 except LockedError:
                     stays = keeper_listens(places) and not was_passing(places)
                     if stays or time.monotonic() >= deadline:
@@ -99,6 +114,11 @@ class RunningKeeper(Struct, frozen=True, kw_only=True):
 
     services: Services
     links: KeeperLinks
+    alerts: Notifying
+    feed: EventFeed
+    loop: KeeperLoop
+    jobs: SqlJobs
+    console: ServedConsole | None = None
 
 
 @contextmanager
@@ -129,15 +149,74 @@ def keeper(
         make_socket_directory(places)
         prepare(services)
         loop = stack.enter_context(KeeperLoop())
-        links = KeeperLinks(services, loop, identity, feed.publish)
+        rings = TelemetryRings(
+            places.telemetry_cache, repository=services.repository.id, now_ns=services.clock.wall_ns()
+        )
+        stack.callback(rings.close)
+        links = KeeperLinks(services, loop, identity, feed.publish, rings)
+        alerts = Notifying(places, feed=feed, compose=compose_notice(), post=post_by_apprise)
         memories = KeeperMemories(places, replace(services, links=links), loop)
-        services = replace(services, links=links, memories=memories)
+        jobs = open_jobs(places.jobs_database, publish=feed.publish)
+        stack.callback(jobs.close)
+        services = replace(services, links=links, memories=memories, jobs=jobs, alerts=alerts)
         feed.subscribe(memories.watch)
         _serve_sources(stack, places, services, loop)
         stack.callback(memories.close_all)
         _serve_operations(stack, places, services, feed, loop)
         stack.callback(links.close)
-        yield RunningKeeper(services=services, links=links)
+        stack.callback(alerts.close)
+        stack.enter_context(
+            keeper_worker(services, jobs)
+        )  # ends first: workers wait in requests that would be waited for
+        yield RunningKeeper(services=services, links=links, alerts=alerts, feed=feed, loop=loop, jobs=jobs)
+
+
+@contextmanager
+def _with_console(running: RunningKeeper, emit: Emit) -> Iterator[RunningKeeper]:
+    """The same keeper, with its console while the context lasts."""
+    services = running.services
+    with ExitStack() as stack:
+        try:
+            accounts = stack.enter_context(
+                opened_accounts(
+                    services.places.accounts_database, set_aside=partial(_tell_lost_accounts, emit)
+                )
+            )
+        except LastroError as error:  # keeping comes first
+            plain = {name: str(value) for name, value in error.parameters.items()}
+            tell(emit, "problem", msgid=error.msgid, hint=error.hint, parameters=plain)
+            yield running
+            return
+        door = KeeperDoor(services, accounts)
+        serving = console(services, running.feed, running.loop, door, emit=emit, release=running.jobs.release)
+        with serving as served, _ready_to_tell(services):
+            yield replace_struct(running, console=served)
+
+
+@contextmanager
+def _ready_to_tell(services: Services) -> Iterator[None]:
+    """Prepare what happened to be looked through, before somebody asks: the first time that takes a while, later next to nothing."""
+
+    def prepare() -> None:
+        with suppress(LastroError):  # whoever asks is told
+            services.catalogue().catch_up()
+
+    thread = threading.Thread(target=prepare, name="opening the catalogue")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _tell_lost_accounts(emit: Emit, kept: str) -> None:
+    tell(
+        emit,
+        "problem",
+        msgid=N_("The accounts could not be read; new ones were begun."),
+        hint=N_("Keys stay good; second factors, tokens and sessions are gone. It lies there: {path}"),
+        parameters={"path": kept},
+    )
 
 
 def _tell_damage(services: Services, emit: Emit) -> None:

@@ -18,11 +18,13 @@ from lastro.domain.record import RecordKind, ServerBody
 from lastro.domain.reference import is_server_name
 from lastro.domain.server import Server
 from lastro.domain.target import Target
+from lastro.domain.telemetry import Sample
 from lastro.errors import ConflictError, LastroError, UnreachableError, UsageError
 from lastro.keeper.capture_cycle import CaptureResult
 from lastro.keeper.connection import KeeperLoop, LinkEvent, NodeLink, dial_node
 from lastro.keeper.node_source import NodeSource
 from lastro.keeper.pull import PullReports, RootProgress, ServerPull
+from lastro.keeper.telemetry import TelemetryRings
 from lastro.messages import N_
 from lastro.store.repository import RecordDraft
 from lastro.transport.address import split_address
@@ -53,12 +55,18 @@ class KeeperLinks:
     """See ``services.Links``."""
 
     def __init__(
-        self, services: Services, loop: KeeperLoop, identity: Identity, publish: Callable[[Event], None]
+        self,
+        services: Services,
+        loop: KeeperLoop,
+        identity: Identity,
+        publish: Callable[[Event], None],
+        rings: TelemetryRings | None = None,
     ) -> None:
         self._services = services
         self._loop = loop
         self._identity = identity
         self._publish = publish
+        self._rings = rings
         self._linked: dict[ServerId, _Linked] = {}
         self._lock = threading.Lock()
 
@@ -78,11 +86,11 @@ class KeeperLinks:
         for each in linked:
             each.pull.close()
 
-    def wait_settled(self, timeout_s: float) -> bool:
-        """Whether every server has been listed in full once."""
+    def wait_settled(self, server: ServerId, timeout_s: float) -> bool:
+        """Whether ``server`` has been listed in full once, waiting up to ``timeout_s`` seconds; one that is not known has been."""
         with self._lock:
-            pulls = [each.pull for each in self._linked.values()]
-        return all(pull.wait_settled(timeout_s) for pull in pulls)
+            linked = self._linked.get(server)
+        return linked is None or linked.pull.wait_settled(timeout_s)
 
     def link_state(self, server: ServerId) -> str:
         """See ``services.Links``."""
@@ -104,6 +112,10 @@ class KeeperLinks:
             return {}
         now = self._services.clock.monotonic_ns()
         return {path: _root_state(root, now) for path, root in linked.pull.progress().items()}
+
+    def telemetry(self) -> TelemetryRings | None:
+        """See ``services.Links``."""
+        return self._rings
 
     def capture(self, server: Server, path: str) -> list[tuple[str, CaptureResult]]:
         """See ``services.Links``."""
@@ -156,7 +168,11 @@ class KeeperLinks:
     def _connect(self, server: Server) -> None:
         dial = dial_node(server.address, self._identity, self._services.timeline.certificate(server.id))
         link = NodeLink(
-            self._loop, dial, address=server.address, on_event=lambda event: self._on_link(server, event)
+            self._loop,
+            dial,
+            address=server.address,
+            on_event=lambda event: self._on_link(server, event),
+            on_sample=lambda sample: self._on_sample(server, sample),
         )
         reports = PullReports(
             captured=lambda target, result: self._captured(server, target, result),
@@ -193,6 +209,10 @@ class KeeperLinks:
         if state != known:
             detail = event.address if event.error is None else str(event.error)
             self._tell(event.kind, server=server.name, detail=detail)
+
+    def _on_sample(self, server: Server, sample: Sample) -> None:
+        if self._rings is not None:
+            self._rings.add(server.id, sample, self._services.clock.wall_ns())
 
     def _captured(self, server: Server, target: Target, result: CaptureResult) -> None:
         self._remember(server, "")
@@ -266,4 +286,5 @@ def _root_state(root: RootProgress, now_ns: int) -> RootState:
         checked_ns=root.checked_ns,
         pending=root.pending,
         rpo_ns=now_ns - root.oldest_change_ns if root.oldest_change_ns is not None else 0,
+        good_ns=root.good_ns,
     )

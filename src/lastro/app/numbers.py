@@ -8,6 +8,7 @@ from lastro.app.services import Services
 from lastro.domain.proposal import ProposalState
 from lastro.errors import NotFoundError, UsageError
 from lastro.messages import N_
+from lastro.proposals.wanted import WantedProposals
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
 
@@ -55,7 +56,9 @@ def proposal_named(services: Services, text: str) -> int:
     """
     if text:
         return number_of(text, "proposal")
-    waiting = services.inbox.proposals(now_ns=services.clock.wall_ns(), states=WAITING, limit=4)
+    waiting = services.inbox.proposals(
+        WantedProposals(states=WAITING), now_ns=services.clock.wall_ns(), limit=4
+    )
     if len(waiting) == 1:
         return waiting[0].number
     if not waiting:

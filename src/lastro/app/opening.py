@@ -6,8 +6,10 @@ Apart from ``wiring``, because it brings all of the store with it: a command tha
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -24,6 +26,7 @@ from lastro.domain.paths import printable
 from lastro.domain.progress import Report, silent
 from lastro.domain.record import Actor
 from lastro.errors import (
+    ConfigError,
     ConflictError,
     DeniedError,
     LockedError,
@@ -43,6 +46,9 @@ from lastro.store.backends.local import LocalBackend
 from lastro.store.recovery import KeyFile, RecoveryKey, Secret
 from lastro.store.repository import Created, Repository
 from lastro.transport.identity import load_or_make_identity
+
+if TYPE_CHECKING:
+    from lastro.catalogue.catalogue import Catalogue
 
 
 def create_repository(places: Places, actor: Actor, clock: Clock) -> Initialized:
@@ -128,7 +134,45 @@ def open_services(
             actor=actor,
             report=report,
             publish=publish,
+            catalogue=_catalogue(stack, repository, _cache(places, "catalogue")),
         )
+
+
+def _catalogue(stack: ExitStack, repository: Repository, path: str | None) -> Callable[[], Catalogue]:
+    """What opens the catalogue when it is first needed, and closes it with ``stack``."""
+    lock = threading.Lock()
+    opened: list[Catalogue] = []
+
+    def catalogue() -> Catalogue:
+        with lock:
+            if not opened:
+                opened.append(open_catalogue(repository, path))
+                stack.callback(opened[0].close)
+            return opened[0]
+
+    return catalogue
+
+
+def open_catalogue(repository: Repository, path: str | None) -> Catalogue:
+    """The catalogue in the SQLite file ``path``; ``None``: in memory.
+
+    Raises:
+        ConfigError: Lastro was installed without what it needs.
+    """
+    try:
+        from lastro.catalogue.catalogue import Catalogue  # noqa: PLC0415  only a keeper's installation has SQLAlchemy
+        from lastro.catalogue.database import open_file, open_memory  # noqa: PLC0415  as above
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "lastro":
+            raise
+        raise ConfigError(
+            N_("This installation has no catalogue: {module} is missing."),
+            hint=N_(
+                "Install it with: pip install 'lastro[keeper]'. Meanwhile 'lastro log' says what changed."
+            ),
+            module=error.name,
+        ) from error
+    return Catalogue(repository, open_memory() if path is None else open_file(path))
 
 
 def _open_repository(places: Places, *, writable: bool, clock: Clock) -> Repository:

@@ -6,7 +6,8 @@ the CLI path with dots (``node.roots.add``). Request and reply are frozen struct
 
 ``Place`` says whose rights an operation needs. KEEPER ones run in the keeper's process (or in the caller's when no keeper runs). CALLER
 ones run in the process of whoever asked, because they touch that user's own files; they are made of KEEPER ones, called through a
-``Caller``.
+``Caller``. HOME ones touch no files but Lastro's own: they run as CALLER ones do, and in the keeper's process for whoever asks through a
+browser.
 
 An operation whose ``internal`` is set is a step of another one: faces other than the HTTP API of the own machine do not offer it.
 """
@@ -37,6 +38,7 @@ class Place(StrEnum):
 
     KEEPER = "keeper"
     CALLER = "caller"
+    HOME = "home"
 
 
 Request = TypeVar("Request", bound=Struct)
@@ -45,7 +47,7 @@ Reply = TypeVar("Reply")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Generic[Request, Reply]):
-    """One use case. ``run`` takes an ``app.services.Services`` (KEEPER) or an ``app.desk.Desk`` (CALLER), and the request.
+    """One use case. ``run`` takes an ``app.services.Services`` (KEEPER) or an ``app.desk.Desk`` (CALLER, HOME), and the request.
 
     ``summary`` is the English msgid of its one-line help; ``details`` of what follows in ``--help`` and the API's description.
     """
@@ -65,14 +67,17 @@ class Nothing(Struct, frozen=True):
     """A request without fields."""
 
 
-def parameter(description: str, *, cli: str = "option", short: str = "", metavar: str = "") -> Meta:
+def parameter(
+    description: str, *, cli: str = "option", short: str = "", metavar: str = "", least: int | None = None
+) -> Meta:
     """How a request field looks on a command line and in schemas.
 
     ``cli``: ``argument`` (optional if the field has a default, repeated if it is a tuple), ``option`` (a ``bool`` becomes a flag),
     ``reference`` (an argument read as ``SERVER[:PATH][@AT]``), ``instant`` (an option read as an instant, in nanoseconds), ``secret`` (a
     flag ``--NAME-stdin`` that reads it, so that it stands on no command line), ``hidden`` (faces other than the CLI only).
+    ``least``: the smallest number that is taken; a command line takes none below 0.
     """
-    return Meta(description=description, extra={"cli": cli, "short": short, "metavar": metavar})
+    return Meta(description=description, ge=least, extra={"cli": cli, "short": short, "metavar": metavar})
 
 
 _GROUPS: Final[Mapping[str, str]] = {
@@ -83,6 +88,9 @@ _GROUPS: Final[Mapping[str, str]] = {
     "log": "history",
     "cat": "history",
     "find": "history",
+    "ls": "listing",
+    "causes": "listing",
+    "tar": "tar",
     "entries": "history",
     "where": "history",
     "content": "history",
@@ -103,6 +111,14 @@ _GROUPS: Final[Mapping[str, str]] = {
     "project": "project",
     "approver": "approvers",
     "audit": "audit",
+    "events": "happenings",
+    "job": "jobs",
+    "notify": "notify",
+    "login": "login",
+    "invite": "login",
+    "session": "sessions",
+    "token": "tokens",
+    "recovery": "recovery",
 }
 """First word of an operation's name → module of ``app/operations`` that holds it, so that a command loads only what it needs."""
 

@@ -84,6 +84,36 @@ class Places(Struct, frozen=True, kw_only=True):
         return f"{self.state}/cache"
 
     @property
+    def jobs_database(self) -> str:
+        """Jobs that were asked for, and how they went: working state."""
+        return f"{self.state}/jobs.db"
+
+    @property
+    def notices_database(self) -> str:
+        """What people have to be told and were not yet, and since when each root is well: working state."""
+        return f"{self.state}/notices.db"
+
+    @property
+    def telemetry_cache(self) -> str:
+        """How servers did in the last day; it can be deleted at any time."""
+        return f"{self.cache}/telemetry.db"
+
+    @property
+    def notification_settings(self) -> str:
+        """Channels through which people are told, with their addresses, which are secrets."""
+        return f"{self.secrets}/notifications.toml"
+
+    @property
+    def accounts_database(self) -> str:
+        """How people and programs sign in."""
+        return f"{self.data}/accounts.db"
+
+    @property
+    def keeper_settings(self) -> str:
+        """Where the console listens."""
+        return f"{self.config}/keeper.toml"
+
+    @property
     def keeper_socket(self) -> str:
         """HTTP for CLI, MCP and desktop."""
         return f"{self.sockets}/{KEEPER_SOCKET}"

@@ -37,6 +37,8 @@ def project_directory(places: Places, named: str = "") -> str:
             N_("The current directory no longer exists."),
             hint=N_("Go to another one, or write the whole path."),
         ) from None
+    except ValueError:  # a NUL, or what no name can be written with
+        project = named
     if not os.path.isdir(project):
         raise NotFoundError(
             N_("There is no directory {path}."), hint=N_("Name the project's directory."), path=project

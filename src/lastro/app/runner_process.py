@@ -1,21 +1,27 @@
-"""``lastro runner serve``: takes runs that wait, one after the other or some at once, as the projects' owner.
+"""``lastro runner serve``: takes runs that wait, one after the other or some at once, and jobs that need a user's rights, as that user.
 
-What always holds: a run is taken by one runner; whatever becomes of it, the next one is taken. On SIGINT or SIGTERM the running agents are
-ended, their work is collected and proposed, and then it ends; a second signal leaves at once.
+What always holds: a run is taken by one runner; whatever becomes of it, the next one is taken. Jobs do not wait for runs. Where agents are
+not installed it takes jobs alone. On SIGINT or SIGTERM the running agents are ended, their work is collected and proposed, jobs are
+finished, and then it ends; a second signal leaves at once.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from lastro.agents.running import Supervisor
 from lastro.app.caller import Caller
 from lastro.app.child_process import end_with_parent
+from lastro.app.jobs.working import JobWorker
+from lastro.app.jobs.working import request_of as job_request_of
+from lastro.app.operation import find_operation
 from lastro.app.places import Places
 from lastro.app.requests.runs import QueuedRuns, QueuedRunsReply, RecordRunState, RunDetail
 from lastro.app.runs.carrying_out import carry_out_run
@@ -24,19 +30,23 @@ from lastro.app.runs.queue import request_of
 from lastro.app.runs.recovery import look_after_runs
 from lastro.app.signals import Emit, stop_signals, tell
 from lastro.app.standing_keeper import standing_caller
-from lastro.app.wiring import open_desk
+from lastro.app.wiring import job_desk, keeper_caller, open_desk
+from lastro.domain.job import Job
+from lastro.domain.progress import Report
 from lastro.domain.run import EndCause, RunFacts, RunState
 from lastro.errors import LastroError, UnreachableError, UsageError
 from lastro.messages import N_
 
 _LOOK_S: Final = 1.0
+_JOBS_S: Final = 20.0
+"""How long jobs are waited for at the end."""
 _LOOK_AFTER_S: Final = 60.0
 """Between two looks for runs whose supervisor is gone."""
 MOST_PARALLEL: Final = 64
 
 
 def serve_runner(places: Places, *, emit: Emit, parallel: int = 1) -> int:
-    """Carry out queued runs until SIGINT or SIGTERM, at most ``parallel`` at once.
+    """Carry out queued runs until SIGINT or SIGTERM, at most ``parallel`` at once; and jobs.
 
     Raises:
         UsageError: ``parallel`` is none, or too many.
@@ -47,8 +57,12 @@ def serve_runner(places: Places, *, emit: Emit, parallel: int = 1) -> int:
     end_with_parent()
     with stop_signals() as stop, standing_caller(places, emit=emit) as caller:
         look_after_runs(places, caller)
-        tell(emit, "listening", what="runner", address="")
+        has_agents = importlib.util.find_spec("aiohttp") is not None  # a run needs the gateway's parts
+        parallel = parallel if has_agents else 0
+        tell(emit, "listening", what="runner" if has_agents else "jobs", address="")
         runner = _Runner(places, caller, emit)
+        worker = JobWorker(connect=lambda: keeper_caller(places), carry_out=partial(carry_out_job, places))
+        worker.start()
         looked = time.monotonic()
         while not stop.is_set():
             try:
@@ -64,8 +78,19 @@ def serve_runner(places: Places, *, emit: Emit, parallel: int = 1) -> int:
             else:
                 stop.wait(_LOOK_S)
         runner.end()
+        worker.end(_JOBS_S)
     tell(emit, "stopped", what="runner")
     return 0
+
+
+def carry_out_job(places: Places, job: Job, report: Report, tell_event: Emit) -> object:
+    """What the operation of a job replies, done with the rights of this process."""
+    operation = find_operation(job.order.operation)
+    desk = job_desk(places, job, report, tell_event)
+    try:
+        return operation.run(desk, job_request_of(job))
+    finally:
+        desk.caller.close()
 
 
 def _take(caller: Caller) -> RunDetail | None:

@@ -38,7 +38,7 @@ class SocketCaller:
     """See ``Caller``. ``keeper_socket`` and ``source_socket`` are paths (``Places``).
 
     ``new_id`` gives ids of offers, never twice the same. ``find`` looks into the table of operations, which says of what type a
-    reply is. ``connect`` gives a socket connected to a path.
+    reply is. ``connect`` gives a socket connected to a path. ``ticket``: of the job on whose asker's behalf everything is called.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class SocketCaller:
         new_id: Callable[[], str],
         find: Callable[[str], Operation[Any, Any]] = find_operation,
         connect: Callable[[str], socket.socket] = connect_owner,
+        ticket: str = "",
     ) -> None:
         self._connect = connect
+        self._ticket = ticket
         self._keeper_socket = keeper_socket
         self._source_socket = source_socket
         self._new_id = new_id
@@ -124,6 +126,9 @@ class SocketCaller:
                     failures += 1
                     time.sleep(_PAUSE_S)
 
+    def _standing(self) -> dict[str, str]:
+        return {TICKET_HEADER: self._ticket} if self._ticket else {}
+
     def _request(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
@@ -132,7 +137,7 @@ class SocketCaller:
         try:
             # A refusal may come before all of the request was read; then the answer is there, although sending failed.
             with contextlib.suppress(BrokenPipeError):
-                connection.request(method, path, body, {**headers, "connection": "close"})
+                connection.request(method, path, body, {**headers, **self._standing(), "connection": "close"})
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -144,6 +149,9 @@ class SocketCaller:
             with response:
                 raise error_of(decode(_all_of(response), Failure))
         return response
+
+
+TICKET_HEADER: Final = "x-lastro-ticket"
 
 
 class _Connection(http.client.HTTPConnection):

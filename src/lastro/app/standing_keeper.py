@@ -71,6 +71,7 @@ class PatientCaller:
         patience_s: float = PATIENCE_S,
         take_over_s: float = TAKE_OVER_S,
         find: Callable[[str], Operation[Any, Any]] = find_operation,
+        ticket: str = "",
     ) -> None:
         self._places = places
         self._emit = emit
@@ -83,6 +84,7 @@ class PatientCaller:
             new_id=lambda: secrets.token_hex(16),
             find=find,
             connect=_connect,
+            ticket=ticket,
         )
         self._looking = threading.Lock()
         self._own: ExitStack | None = None
@@ -212,8 +214,11 @@ def standing_caller(
     emit: Emit,
     patience_s: float = PATIENCE_S,
     take_over_s: float = TAKE_OVER_S,
+    ticket: str = "",
 ) -> Iterator[PatientCaller]:
-    """A caller for long work (see the module). Makes the repository if there is none, as ``lastro up`` does, and tells so.
+    """A caller for long work (see the module); ``ticket``: of the job on whose asker's behalf.
+
+    Makes the repository if there is none, as ``lastro up`` does, and tells so.
 
     ``emit`` gets ``initialized`` and ``problem`` events, nothing else.
 
@@ -233,7 +238,7 @@ def standing_caller(
             hint=N_("Install what that needs with: pip install 'lastro[agents]'"),
         )
     _ensure_repository(places, emit)
-    caller = PatientCaller(places, emit=emit, patience_s=patience_s, take_over_s=take_over_s)
+    caller = PatientCaller(places, emit=emit, patience_s=patience_s, take_over_s=take_over_s, ticket=ticket)
     try:
         caller.wait_for_keeper(take_over_s=0)
         yield caller

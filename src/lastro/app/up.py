@@ -6,17 +6,22 @@ import importlib.util
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
 from lastro.app.child_process import ChildProcess
+from lastro.app.console_process import choose_port
 from lastro.app.gateway.places import gateway_places
-from lastro.app.keeper_process import staying_keeper
+from lastro.app.keeper_process import RunningKeeper, staying_keeper
+from lastro.app.keeper_settings import DEFAULT_ADDRESS, read_keeper_settings
 from lastro.app.links import record_server
 from lastro.app.opening import create_repository
+from lastro.app.operations.login import login
 from lastro.app.places import Places, find_places
+from lastro.app.requests.accounts import Login
 from lastro.app.sample import write_sample
 from lastro.app.services import Services
 from lastro.app.signals import Emit, stop_signals, tell
@@ -29,15 +34,17 @@ from lastro.domain.paths import join
 from lastro.domain.server import Server
 from lastro.domain.snapshot import Snapshot
 from lastro.domain.target import Target, TargetKind
-from lastro.errors import ConfigError, UsageError
+from lastro.errors import ConfigError, NotFoundError, UsageError
 from lastro.messages import N_
 from lastro.node.config import add_root, read_config, set_listen
 from lastro.node.daemon import make_node, node_places
 from lastro.store.tree import decode_tree_entry, walk
-from lastro.transport.address import join_address, split_address
+from lastro.transport.address import free_address
 from lastro.transport.allow_list import AllowedDevice, allow, read_allow_list
 from lastro.transport.identity import load_or_make_identity
 
+_SOON_S: Final = 10.0
+"""A first capture that takes longer holds up neither the console nor the runner."""
 _RUNNER_GRACE_S: Final = 30.0
 """Its agents are ended and their work is collected meanwhile; one that needs longer is found interrupted, its work kept."""
 
@@ -78,16 +85,34 @@ def up(places: Places, *, emit: Emit, paths: Sequence[str] = ()) -> int:
         children = [node, *_gateway(places, emit, stack)]
         node.wait_listening(stop)
         running.links.start()
-        while not stop.is_set() and not running.links.wait_settled(0.1):
-            _look_after(children)
-        if not stop.is_set():
+        ready = _wait_ready(running, children, stop, _SOON_S)
+        if ready:
             _tell_ready(running.services, places, emit, time.monotonic() - started)
+        if not stop.is_set():
             children += _runner(places, emit, stack)
+            _tell_console(running, emit)
+        if not ready and _wait_ready(running, children, stop):
+            _tell_ready(running.services, places, emit, time.monotonic() - started)
         while not stop.wait(0.5):
             _look_after(children)
         running.links.close()  # before the node goes, so that nobody calls it lost
     tell(emit, "stopped", what="all")
     return 0
+
+
+def _wait_ready(
+    running: RunningKeeper,
+    children: Sequence[ChildProcess],
+    stop: threading.Event,
+    most_s: float = float("inf"),
+) -> bool:
+    """Whether this machine's roots were listed in full, waiting at most ``most_s`` seconds for it; other servers are not waited for."""
+    deadline = time.monotonic() + most_s
+    while not stop.is_set() and time.monotonic() < deadline:
+        if running.links.wait_settled(ServerId(LOCAL), 0.1):
+            return True
+        _look_after(children)
+    return False
 
 
 def _look_after(children: Sequence[ChildProcess]) -> None:
@@ -109,7 +134,8 @@ def _gateway(places: Places, emit: Emit, stack: ExitStack) -> list[ChildProcess]
         plain = {name: str(value) for name, value in error.parameters.items()}
         tell(emit, "problem", msgid=error.msgid, hint=error.hint, parameters=plain)
         return []
-    free = _free_address(address)
+    node = read_config(node_places(places.config).config).listen
+    free = free_address(address, besides=[node, _console_address(places)])
     if free != address:
         set_listen(configuration, free)
         tell(emit, "gateway_port_taken", address=address, instead=free)
@@ -126,9 +152,7 @@ def _gateway(places: Places, emit: Emit, stack: ExitStack) -> list[ChildProcess]
 
 
 def _runner(places: Places, emit: Emit, stack: ExitStack) -> list[ChildProcess]:
-    """Who takes the runs that no terminal started; nobody where agents are not installed."""
-    if importlib.util.find_spec("aiohttp") is None:
-        return []
+    """Who takes the runs that no terminal started, and the console's jobs."""
     child = ChildProcess(
         places,
         emit,
@@ -164,7 +188,7 @@ def _set_up_node(places: Places, wanted: Sequence[str], services: Services, emit
     for path in wanted:
         add_root(node.config, Root(path=path))
     config = read_config(node.config)
-    address = _free_address(config.listen)
+    address = free_address(config.listen, besides=[_console_address(places)])
     if address != config.listen:
         set_listen(node.config, address)
         tell(emit, "port_taken", address=config.listen, instead=address)
@@ -172,25 +196,19 @@ def _set_up_node(places: Places, wanted: Sequence[str], services: Services, emit
     keeper_identity = load_or_make_identity(f"{places.secrets}/keeper.pem")
     if keeper_identity.device not in {device.device for device in read_allow_list(node.allowed).devices}:
         allow(node.allowed, AllowedDevice(name="keeper", certificate=keeper_identity.certificate))
+    choose_port(places, emit, besides=[address])
     known = next((server for server in services.timeline.servers() if server.id == LOCAL), None)
     server = Server(id=ServerId(LOCAL), name=LOCAL, device=identity.device, address=address)
     if known != server:
         record_server(services, server, identity.certificate)
 
 
-def _free_address(address: str) -> str:
-    """``address``, or the next one whose port nobody listens on."""
-    host, port = split_address(address)
-    for candidate in range(port, min(port + 100, 65_536)):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, candidate))
-            except OSError:
-                continue
-            return join_address(host, candidate)
-    return address
+def _console_address(places: Places) -> str:
+    """Where the console listens, or would; the default where its settings cannot be used, which is said elsewhere."""
+    try:
+        return read_keeper_settings(places.keeper_settings).console.address
+    except ConfigError:
+        return DEFAULT_ADDRESS
 
 
 def _tell_ready(services: Services, places: Places, emit: Emit, seconds: float) -> None:
@@ -218,6 +236,19 @@ def _tell_ready(services: Services, places: Places, emit: Emit, seconds: float) 
         options=[] if find_places(elsewhere) == places else ["--home", places.home],
         recovery_kit=places.recovery_kit if os.path.exists(places.recovery_kit) else "",
     )
+
+
+def _tell_console(running: RunningKeeper, emit: Emit) -> None:
+    """Where the console is; with a link that signs in whoever is at this terminal, or makes the first owner, once."""
+    if running.console is None:
+        return
+    link, purpose = "", ""
+    try:
+        made = login(running.services.for_actor(person()), Login())
+        link, purpose = made.url, made.purpose
+    except NotFoundError:  # others are enrolled, who runs this is not
+        pass
+    tell(emit, "console", url=running.console.url, link=link, purpose=purpose)
 
 
 def _example(services: Services, target: Target, newest: Snapshot) -> str:

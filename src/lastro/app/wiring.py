@@ -21,6 +21,7 @@ from lastro.app.places import Places
 from lastro.capture.local import LocalSource
 from lastro.capture.source import Root
 from lastro.domain.clock import Clock, SystemClock
+from lastro.domain.job import Job
 from lastro.domain.progress import Report, silent
 from lastro.domain.record import Actor
 from lastro.errors import ConfigError, UnreachableError
@@ -31,12 +32,18 @@ if TYPE_CHECKING:
     from lastro.apply.local import LocalDestination
 
 __all__ = [
+    "compose_notice",
+    "console_icon",
+    "job_desk",
     "keeper_actor",
+    "keeper_caller",
     "keeper_listens",
     "local_source",
     "open_caller",
     "open_desk",
     "person",
+    "remote_api",
+    "serve_console",
     "serve_http",
     "serve_memory",
 ]
@@ -111,6 +118,30 @@ def open_desk(
         caller.close()
 
 
+def keeper_caller(places: Places, *, ticket: str = "") -> Caller:
+    """The running keeper of this home, whether there is one or not; on behalf of the asker of the job with this ``ticket``."""
+    from lastro.app.socket_caller import SocketCaller  # noqa: PLC0415  as above
+
+    return SocketCaller(
+        places.keeper_socket, places.source_socket, new_id=lambda: secrets.token_hex(16), ticket=ticket
+    )
+
+
+def job_desk(places: Places, job: Job, report: Report, tell: Callable[[Event], None]) -> Desk:
+    """What the operation of a job needs: the rights of this process, in the name of whoever asked."""
+    return Desk(
+        places=places,
+        caller=keeper_caller(places, ticket=job.ticket),
+        clock=SystemClock(),
+        actor=job.order.asker,
+        local_source=lambda path: local_source(places, path),
+        destination=lambda path: _destination(places, path),
+        report=report,
+        tell=tell,
+        ticket=job.ticket,
+    )
+
+
 def local_source(places: Places, path: str) -> LocalSource:
     """One directory of this machine, read with the rights of this process."""
     return LocalSource([Root(path=path)], honoured_markers=own_instances(places))
@@ -139,6 +170,42 @@ def serve_memory() -> Any:
         ConfigError: Lastro was installed without what a keeper needs.
     """
     return _from_face("lastro.faces.http.run_face", "serve_run")
+
+
+def serve_console() -> Any:
+    """The function that serves the console. As ``serve_http``.
+
+    Raises:
+        ConfigError: Lastro was installed without what a keeper needs.
+    """
+    return _from_face("lastro.faces.console.server", "serve")
+
+
+def console_icon() -> bytes:
+    """The console's icon, a PNG of 512 by 512 pixels.
+
+    Raises:
+        ConfigError: this installation has none.
+    """
+    return bytes(_from_face("lastro.faces.console.assets", "icon")())
+
+
+def remote_api() -> Any:
+    """The function that makes the API for programs with a token. As ``serve_http``.
+
+    Raises:
+        ConfigError: Lastro was installed without what a keeper needs.
+    """
+    return _from_face("lastro.faces.http.remote", "remote_api")
+
+
+def compose_notice() -> Any:
+    """The function that makes the text of what people are told. As ``serve_http``.
+
+    Raises:
+        ConfigError: Lastro was installed without what a keeper needs.
+    """
+    return _from_face("lastro.faces.wording.notice_words", "compose")
 
 
 def _from_face(module: str, name: str) -> Any:

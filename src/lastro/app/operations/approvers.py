@@ -1,168 +1,52 @@
-"""Approvers: making a human's key, enrolling it, revoking it, and who is enrolled.
+"""Approvers: making a human's key, enrolling it, other roles, revoking it.
 
-What always holds: keys are made and unlocked in the process of the human alone; the keeper sees public halves and signatures. The first
-key is an owner's and signs for itself; every later enrolment or revocation is signed by an owner whose key is good.
+What always holds: keys are made and unlocked in the process of the human alone, at a terminal or for one act in the console; what is
+recorded are public halves and signatures (``enrolling``).
 """
 
 from __future__ import annotations
 
+import os
 import pwd
-from typing import Final
+from collections.abc import Iterable
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lastro.app.desk import Desk
 from lastro.app.operation import Effect, Operation, Place
+from lastro.app.operations.enrolling import already_enrolled, enrol, last_owner, listed, roles_of
 from lastro.app.requests.policy import (
     AddApprover,
     ApproverItem,
     Approvers,
     ApproversReply,
+    ChangeRoles,
     EnrolApprover,
     RemoveApprover,
 )
-from lastro.app.services import Services
-from lastro.domain.ids import LOCAL
 from lastro.domain.policy import HumanRole
-from lastro.domain.record import ApproverBody, RecordKind
-from lastro.errors import ConflictError, DeniedError, NotFoundError, UsageError
+from lastro.domain.record import Actor, ApproverBody
+from lastro.errors import NotFoundError, UsageError
 from lastro.messages import N_
-from lastro.proposals.approvals import key_id_of, sign_approver, standing, verify_approver
+from lastro.proposals.approvals import (
+    ALGORITHM,
+    CHANGED_ROLES,
+    ENROLLED,
+    NONCE_SIZE,
+    REVOKED,
+    key_id_of,
+    sign_approver,
+)
 from lastro.proposals.approver_keys import (
+    LocalKey,
     check_name,
     check_passphrase,
     find_key,
-    local_keys,
     make_key,
     remove_key,
     unlock,
 )
-from lastro.proposals.rows import ApproverRow
-from lastro.store.repository import RecordDraft
-
-_ENROLLED: Final = "enrolled"
-_REVOKED: Final = "revoked"
-
-
-# In the keeper ------------------------------------------------------------------------------------------------------------------------
-
-
-def enrol(services: Services, request: EnrolApprover) -> ApproversReply:
-    """Record an approver key, or its end."""
-    body = ApproverBody(
-        change=request.change,
-        key_id=request.key_id,
-        name=request.name,
-        public_key=request.public_key,
-        roles=list(request.roles),
-        signature=request.signature,
-        signed_by=request.signed_by,
-        uid=request.uid,
-    )
-    with services.inbox.turn():
-        known = services.inbox.approvers()
-        good = standing(known)
-        if request.change == _ENROLLED:
-            _check_enrolment(body, known, good)
-        elif request.change == _REVOKED:
-            _check_revocation(body, good)
-        else:
-            raise UsageError(
-                N_("An approver key is enrolled or revoked, not {change}."), change=request.change
-            )
-        services.repository.append(
-            RecordDraft(kind=RecordKind.APPROVER, actor=services.actor, server=LOCAL, body=body)
-        )
-    return listed(services, Approvers())
-
-
-def _check_enrolment(body: ApproverBody, known: list[ApproverRow], good: list[ApproverRow]) -> None:
-    check_name(body.name)
-    roles = _roles(tuple(body.roles))
-    if len(body.public_key) != 32 or body.key_id != key_id_of(body.public_key):
-        raise UsageError(N_("The key's id does not follow from the key."))
-    if any(approver.key_id == body.key_id for approver in known):
-        raise ConflictError(
-            N_("The key {key} is recorded already."),
-            hint=N_("A revoked key stays revoked; make a new one."),
-            key=body.key_id,
-        )
-    if any(approver.name == body.name for approver in good):
-        raise ConflictError(
-            N_("{name} is enrolled already."),
-            hint=N_("To give {name} a new key, remove the old one first: lastro approver remove {name}"),
-            name=body.name,
-        )
-    if not known:
-        if HumanRole.OWNER not in roles:
-            raise UsageError(
-                N_("The first approver is an owner."),
-                hint=N_("Add one first: lastro approver add --role owner"),
-            )
-        if not verify_approver(body, body.public_key):
-            raise DeniedError(N_("The first owner signs for itself; this signature does not hold."))
-        return
-    _check_owner(body, good)
-
-
-def _check_revocation(body: ApproverBody, good: list[ApproverRow]) -> None:
-    revoked = next((approver for approver in good if approver.key_id == body.key_id), None)
-    if revoked is None:
-        raise NotFoundError(
-            N_("No key {key} is enrolled."), hint=N_("See 'lastro approver list'."), key=body.key_id
-        )
-    owners = [approver for approver in good if HumanRole.OWNER in approver.roles]
-    if owners == [revoked]:
-        raise ConflictError(
-            N_("{name} is the last owner; without one nobody could be enrolled any more."),
-            hint=N_("Enrol another owner first: lastro approver add NAME --role owner"),
-            name=revoked.name,
-        )
-    _check_owner(body, good)
-
-
-def _check_owner(body: ApproverBody, good: list[ApproverRow]) -> None:
-    owner = next((approver for approver in good if approver.key_id == body.signed_by), None)
-    if owner is None or HumanRole.OWNER not in owner.roles or not verify_approver(body, owner.public_key):
-        raise DeniedError(
-            N_("No owner signed for this key."),
-            hint=N_("Owners: lastro approver list. Say which with --owner."),
-        )
-
-
-def _roles(names: tuple[str, ...]) -> tuple[HumanRole, ...]:
-    try:
-        roles = tuple(HumanRole(name) for name in dict.fromkeys(names))
-    except ValueError:
-        roles = ()
-    if not roles:
-        raise UsageError(
-            N_("An approver is one or more of: {roles}"), roles=", ".join(HumanRole), hint=N_("Give --role.")
-        )
-    return roles
-
-
-def listed(services: Services, _: Approvers) -> ApproversReply:
-    """Who may approve, and who might once."""
-    here = {key.key_id for key in local_keys(services.places.approver_keys)}
-    return ApproversReply(
-        approvers=tuple(
-            ApproverItem(
-                name=approver.name,
-                key_id=approver.key_id,
-                roles=tuple(role.value for role in approver.roles),
-                uid=approver.uid,
-                since_ns=approver.since_ns,
-                revoked_ns=approver.revoked_ns,
-                here=approver.key_id in here,
-            )
-            for approver in services.inbox.approvers()
-        )
-    )
-
-
-# At the human's desk ------------------------------------------------------------------------------------------------------------------
 
 
 def add(desk: Desk, request: AddApprover) -> ApproversReply:
@@ -171,13 +55,9 @@ def add(desk: Desk, request: AddApprover) -> ApproversReply:
     check_name(name)
     check_passphrase(request.passphrase)
     good = _good(desk)
-    roles = _roles(request.role or ((HumanRole.APPROVER if good else HumanRole.OWNER).value,))
+    roles = roles_of(request.role or ((HumanRole.APPROVER if good else HumanRole.OWNER).value,))
     if any(approver.name == name for approver in good):
-        raise ConflictError(
-            N_("{name} is enrolled already."),
-            hint=N_("To give {name} a new key, remove the old one first: lastro approver remove {name}"),
-            name=name,
-        )
+        raise already_enrolled(name)
     owner = _owner(desk, good, request.owner, request.owner_passphrase) if good else None
     directory = desk.places.approver_keys
     made = make_key(directory, name, request.passphrase)
@@ -185,16 +65,7 @@ def add(desk: Desk, request: AddApprover) -> ApproversReply:
         return _record(
             desk,
             owner or unlock(directory, made.key_id, request.passphrase),
-            ApproverBody(
-                change=_ENROLLED,
-                key_id=made.key_id,
-                name=name,
-                public_key=made.public_key,
-                roles=[role.value for role in roles],
-                signature=b"",
-                signed_by="",
-                uid=_uid(desk, name),
-            ),
+            enrolment(made, roles=roles, uid=account_of(name, desk.actor)),
         )
     except BaseException:
         if made.key_id not in {approver.key_id for approver in _good(desk)}:
@@ -202,31 +73,79 @@ def add(desk: Desk, request: AddApprover) -> ApproversReply:
         raise
 
 
-def remove(desk: Desk, request: RemoveApprover) -> ApproversReply:
-    """Let a key approve nothing from now on."""
+def change_roles(desk: Desk, request: ChangeRoles) -> ApproversReply:
+    """Let a human be something else, with all their keys."""
     good = _good(desk)
-    gone = [approver for approver in good if request.name in {approver.name, approver.key_id}]
-    if not gone:
-        raise NotFoundError(
-            N_("{name} is not enrolled."), hint=N_("See 'lastro approver list'."), name=request.name
-        )
-    item = gone[0]
-    reply = _record(
-        desk,
-        _owner(desk, good, request.owner, request.passphrase),
-        ApproverBody(
-            change=_REVOKED,
-            key_id=item.key_id,
-            name=item.name,
-            public_key=b"",
-            roles=list(item.roles),
-            signature=b"",
-            signed_by="",
-            uid=item.uid,
-        ),
-    )
-    remove_key(desk.places.approver_keys, item.key_id)
+    keys = _keys_of(good, request.name)
+    roles = [role.value for role in roles_of(request.role)]
+    if HumanRole.OWNER.value not in roles:
+        _refuse_last_owner(good, keys)
+    owner = _owner(desk, good, request.owner, request.passphrase)
+    return _record(desk, owner, body_about(keys[0], CHANGED_ROLES, roles, nonce=os.urandom(NONCE_SIZE)))
+
+
+def remove(desk: Desk, request: RemoveApprover) -> ApproversReply:
+    """Let a key, or all keys of a human, approve nothing from now on."""
+    good = _good(desk)
+    keys = _keys_of(good, request.name)
+    _refuse_last_owner(good, keys)
+    owner = _owner(desk, good, request.owner, request.passphrase)
+    signer = key_id_of(owner.public_key().public_bytes_raw())
+    reply = ApproversReply(approvers=tuple(good))
+    for key in sorted(
+        keys, key=lambda key: key.key_id == signer
+    ):  # whoever removes themselves signs for it last
+        reply = _record(desk, owner, body_about(key, REVOKED, list(key.roles)))
+        remove_key(desk.places.approver_keys, key.key_id)
     return reply
+
+
+def enrolment(made: LocalKey, *, roles: Iterable[HumanRole], uid: int, alg: str = ALGORITHM) -> ApproverBody:
+    """What is to be signed so that the key is good. ``uid``: account of its human here, -1 for none."""
+    return ApproverBody(
+        alg=alg,
+        change=ENROLLED,
+        key_id=made.key_id,
+        name=made.name,
+        public_key=made.public_key,
+        roles=[role.value for role in roles],
+        signature=b"",
+        signed_by="",
+        uid=uid,
+    )
+
+
+def body_about(key: ApproverItem, change: str, roles: list[str], *, nonce: bytes = b"") -> ApproverBody:
+    """What is to be signed so that an enrolled key is so no more, or its human has other roles."""
+    return ApproverBody(
+        change=change,
+        key_id=key.key_id,
+        name=key.name,
+        nonce=nonce,
+        public_key=b"",
+        roles=roles,
+        signature=b"",
+        signed_by="",
+        uid=key.uid,
+    )
+
+
+def request_of(signed: ApproverBody) -> EnrolApprover:
+    """What asks the keeper to record it."""
+    return EnrolApprover(**{**msgspec.structs.asdict(signed), "roles": tuple(signed.roles)})
+
+
+def _keys_of(good: list[ApproverItem], name: str) -> list[ApproverItem]:
+    """The good keys of this human, or the one with this id."""
+    found = [approver for approver in good if name in {approver.name, approver.key_id}]
+    if not found:
+        raise NotFoundError(N_("{name} is not enrolled."), hint=N_("See 'lastro approver list'."), name=name)
+    return found
+
+
+def _refuse_last_owner(good: list[ApproverItem], gone: list[ApproverItem]) -> None:
+    if not any(HumanRole.OWNER in key.roles for key in good if key not in gone):
+        raise last_owner(gone[0].name)
 
 
 def _good(desk: Desk) -> list[ApproverItem]:
@@ -253,27 +172,15 @@ def _record(desk: Desk, owner: Ed25519PrivateKey, body: ApproverBody) -> Approve
     signed = sign_approver(
         owner, msgspec.structs.replace(body, signed_by=key_id_of(owner.public_key().public_bytes_raw()))
     )
-    reply = desk.caller.call(
-        "approver.enrol",
-        EnrolApprover(
-            change=signed.change,
-            name=signed.name,
-            key_id=signed.key_id,
-            public_key=signed.public_key,
-            roles=tuple(signed.roles),
-            uid=signed.uid,
-            signed_by=signed.signed_by,
-            signature=signed.signature,
-        ),
-    )
+    reply = desk.caller.call("approver.enrol", request_of(signed))
     assert isinstance(reply, ApproversReply)
     return reply
 
 
-def _uid(desk: Desk, name: str) -> int:
-    """The account of this human here; -1 for somebody who has none."""
-    if name == desk.actor.name and desk.actor.uid is not None:
-        return desk.actor.uid
+def account_of(name: str, actor: Actor) -> int:
+    """The account of this human here, as the one who asks knows it; -1 for somebody who has none."""
+    if name == actor.name and actor.uid is not None:
+        return actor.uid
     try:
         return pwd.getpwnam(name).pw_uid
     except (KeyError, ValueError):
@@ -297,7 +204,7 @@ OPERATIONS = (
         effect=Effect.CHANGE,
         place=Place.KEEPER,
         run=enrol,
-        summary=N_("Record an approver key, or its end."),
+        summary=N_("Record an approver key, other roles, or its end."),
         internal=True,
     ),
     Operation(
@@ -305,7 +212,7 @@ OPERATIONS = (
         request=AddApprover,
         reply=ApproversReply,
         effect=Effect.CHANGE,
-        place=Place.CALLER,
+        place=Place.HOME,
         run=add,
         summary=N_("Make an approver key for a human, and enrol it."),
         details=N_(
@@ -313,13 +220,22 @@ OPERATIONS = (
         ),
     ),
     Operation(
+        name="approver.roles",
+        request=ChangeRoles,
+        reply=ApproversReply,
+        effect=Effect.CHANGE,
+        place=Place.HOME,
+        run=change_roles,
+        summary=N_("Let a human be something else from now on, with all their keys."),
+    ),
+    Operation(
         name="approver.remove",
         request=RemoveApprover,
         reply=ApproversReply,
         effect=Effect.CHANGE,
-        place=Place.CALLER,
+        place=Place.HOME,
         run=remove,
-        summary=N_("Let an approver's key approve nothing from now on."),
+        summary=N_("Let an approver's keys approve nothing from now on."),
         details=N_("Approvals that were applied stay; those that still wait to be applied fall."),
     ),
 )

@@ -1,8 +1,9 @@
-"""``audit verify``: the whole log checked again. See ``proposals.auditing``."""
+"""``audit verify``: the whole log checked again (``proposals.auditing``); ``audit head``: what a witness keeps."""
 
 from __future__ import annotations
 
 from lastro.app.operation import Effect, Operation, Place
+from lastro.app.requests.happenings import AuditHead, HeadReply
 from lastro.app.requests.policy import AuditFinding, AuditReply, VerifyAudit
 from lastro.app.requests.sentence import told
 from lastro.app.services import Services
@@ -29,7 +30,26 @@ def verify(services: Services, _: VerifyAudit) -> AuditReply:
     )
 
 
+def head(services: Services, _: AuditHead) -> HeadReply:
+    """The newest record."""
+    services.repository.refresh()
+    seq, identity = services.repository.head()
+    return HeadReply(seq=seq, id=identity.hex())
+
+
 OPERATIONS = (
+    Operation(
+        name="audit.head",
+        request=AuditHead,
+        reply=HeadReply,
+        effect=Effect.READ,
+        place=Place.KEEPER,
+        run=head,
+        summary=N_("The newest record's number and id, to be kept elsewhere as a witness."),
+        details=N_(
+            "'lastro audit verify' proves the chain; an id that was kept elsewhere proves that it is still the same chain."
+        ),
+    ),
     Operation(
         name="audit.verify",
         request=VerifyAudit,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -32,6 +33,7 @@ from lastro.domain.ids import LOCAL, ServerId
 from lastro.domain.paths import is_within, join, relative_to
 from lastro.domain.reference import At, AtNow, Reference
 from lastro.domain.snapshot import Snapshot
+from lastro.domain.target import TargetKind
 from lastro.errors import LimitError, NotFoundError, UsageError
 from lastro.history.answers import Apply, Located, TimelineSnapshot, Version
 from lastro.messages import N_
@@ -44,7 +46,7 @@ from lastro.store.tree import TreeEntry, decode_tree_entry, lookup, to_entry, wa
 def log(services: Services, request: Log) -> LogReply:
     """What happened: versions of a file, snapshots that changed a directory, or everything; with the applies among them."""
     reference = request.reference
-    bound = services.timeline.bound(reference.at) if reference else None
+    bound = _before(services.timeline.bound(reference.at) if reference else None, request.before)
     asked = request.limit + 1 if request.limit else 0
     located = _located(services, reference) if reference else None
     if located is not None and located.path and not _is_directory(services, located):
@@ -54,11 +56,12 @@ def log(services: Services, request: Log) -> LogReply:
         snapshots = services.timeline.timeline(located, bound=bound, limit=asked)
         names = {server.id: server.name for server in services.timeline.servers()}
         items = [_snapshot_item(snapshot, names, located) for snapshot in snapshots]
-        items += [
+        concerning = (
             _apply_item(apply, names)
-            for apply in services.timeline.applies(limit=asked)
-            if _concerns(apply, located) and (bound is None or apply.seq <= bound)
-        ]
+            for apply in _applies(services, bound, most=asked)
+            if _concerns(apply, located)
+        )
+        items += islice(concerning, asked or None)
         items.sort(key=lambda item: item.seq, reverse=True)
     more = bool(request.limit) and len(items) > request.limit
     return LogReply(
@@ -66,6 +69,23 @@ def log(services: Services, request: Log) -> LogReply:
         path=located.absolute if located else "",
         more=more,
     )
+
+
+def _before(bound: int | None, before: int) -> int | None:
+    """The highest ``seq`` of a page: what belongs to the instant that was asked for, and is older than ``before`` (0: any)."""
+    if not before:
+        return bound
+    return before - 1 if bound is None else min(bound, before - 1)
+
+
+def _applies(services: Services, bound: int | None, *, most: int) -> Iterator[Apply]:
+    """The applies that are not after ``bound``, newest first, read a few at a time: of many only the first ones may concern a page."""
+    while True:
+        found = services.timeline.applies(limit=most, bound=bound)
+        yield from found
+        if not most or len(found) < most:
+            return
+        bound = found[-1].seq - 1
 
 
 def locate(services: Services, reference: Reference) -> Located:
@@ -314,6 +334,7 @@ def entries(services: Services, request: Entries) -> EntriesReply:
         time_ns=standing.snapshot.time_ns,
         last=standing.last,
         items=tuple(items),
+        proposed=standing.snapshot.target.kind is TargetKind.RUN,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -11,6 +12,7 @@ from lastro.app.desk import Desk
 from lastro.app.operation import Effect, Operation, Place
 from lastro.app.operations.applying import carry_out, finish_unfinished, refuse_stuck
 from lastro.app.operations.capture import real_path
+from lastro.app.operations.choosing import chosen, of_chosen
 from lastro.app.requests import (
     ApplyPair,
     ApplyReply,
@@ -24,9 +26,9 @@ from lastro.app.requests import (
 )
 from lastro.domain.entry import Entry, EntryType
 from lastro.domain.ids import LOCAL
-from lastro.domain.paths import is_within, join, name_of, relative_to
+from lastro.domain.paths import is_within, join, name_of, relative_to, to_bytes
 from lastro.domain.reference import AtId, AtNow, Reference
-from lastro.errors import NotFoundError, UsageError
+from lastro.errors import DeniedError, NotFoundError, UsageError
 from lastro.messages import N_
 from lastro.restore.plan import Concern, PlannedChanges, plan_restore, plan_undo, rebase
 
@@ -42,6 +44,14 @@ def restore(desk: Desk, request: Restore) -> Restoration:
     stuck = finish_unfinished(desk)
     recorded = desk.caller.call("entries", Entries(reference=request.reference, last=True))
     assert isinstance(recorded, EntriesReply)
+    if recorded.proposed:  # whoever may restore need not be one who may approve
+        raise DeniedError(
+            N_("snap-{number} is what is proposed and never was there, so it is not restored."),
+            hint=N_("Approve its proposal; to look at it: lastro cat, lastro diff."),
+            number=recorded.snapshot,
+        )
+    if request.only:
+        recorded = chosen(recorded, request.only)
     if not request.to and recorded.server != LOCAL:
         raise UsageError(
             N_("{path} is on {server}, which is another machine."),
@@ -55,6 +65,8 @@ def restore(desk: Desk, request: Restore) -> Restoration:
     missing = list(_missing_directories(desk, recorded, directory, top, in_place=not request.to))
     live: Iterable[Entry] = desk.destination(directory).walk(top)
     wanted = [*missing, *rebase([item.entry for item in recorded.items], top)]
+    if request.only:
+        live, wanted = of_chosen(live, wanted, [join(top, path) for path in request.only])
     if recorded.shown is not None:
         from lastro.app.operations.inside_run import limited  # noqa: PLC0415  only inside a run
 
@@ -239,6 +251,10 @@ def _plan(
     concerns: Sequence[tuple[Concern, str]],
     undoes: int = 0,
 ) -> Plan:
+    free = shutil.disk_usage(to_bytes(directory)).free
+    warnings = [PlanWarning(code=concern.value, path=path) for concern, path in concerns]
+    if planned.changes.written > free:
+        warnings.append(PlanWarning(code="no_room", path=""))
     return Plan(
         kind=kind,
         server=LOCAL,
@@ -247,8 +263,9 @@ def _plan(
         time_ns=time_ns,
         changes=planned.changes,
         digest=planned.changes.digest.hex(),
-        warnings=tuple(PlanWarning(code=concern.value, path=path) for concern, path in concerns),
+        warnings=tuple(warnings),
         undoes=undoes,
+        free=free,
     )
 
 

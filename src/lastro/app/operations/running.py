@@ -29,18 +29,24 @@ from lastro.messages import N_
 
 def run(desk: Desk, request: Run) -> RunReply:
     """Run an agent, and propose what it changed."""
-    with _probing(desk.places), standing_caller(desk.places, emit=desk.tell) as caller:
+    if request.queue:
+        return _queue(desk, request)
+    with _probing(desk.places), standing_caller(desk.places, emit=desk.tell, ticket=desk.ticket) as caller:
         look_after_runs(desk.places, caller)
         planned = plan_run(desk, caller, request, identity=secrets.token_hex(16))
-        if request.queue:
-            planned.tool()
-            ledger = CallerLedger(
-                caller, planned.order, local_source=desk.local_source, tell=tell_of(desk), queued=True
-            )
-            begun = ledger.begin(planned.order)
-            keep_request(desk.places, begun.run, request)
-            return RunReply(run=begun.run, state=RunState.QUEUED.value)
         return carry_out_run(desk, caller, planned, watch=until_signalled)
+
+
+def _queue(desk: Desk, request: Run) -> RunReply:
+    """Leave a run to whoever serves the queue. It is recorded as asked for by this desk's own actor."""
+    planned = plan_run(desk, desk.caller, request, identity=secrets.token_hex(16))
+    planned.tool()
+    ledger = CallerLedger(
+        desk.caller, planned.order, local_source=desk.local_source, tell=tell_of(desk), queued=True
+    )
+    begun = ledger.begin(planned.order)
+    keep_request(desk.places, begun.run, request)
+    return RunReply(run=begun.run, state=RunState.QUEUED.value)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Operations on servers: ``server.add``, ``server.list``; and ``describe_servers`` for ``status``."""
+"""Operations on servers: ``server.add``, ``server.list``, ``server.health``; and ``describe_server`` for whoever judges them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import msgspec
 from lastro.app.events import Event
 from lastro.app.operation import Effect, Nothing, Operation, Place
 from lastro.app.requests import RootState, ServerAdd, ServerList, ServerState
+from lastro.app.requests.health import HealthReply, ServerHealth
 from lastro.app.services import Services
 from lastro.domain.server import Server
 from lastro.domain.target import Target, TargetKind
-from lastro.errors import UnreachableError
+from lastro.errors import NotFoundError, UnreachableError
 from lastro.messages import N_
 
 
@@ -34,12 +35,28 @@ def add(services: Services, request: ServerAdd) -> ServerState:
 
 def show_all(services: Services, _: Nothing) -> ServerList:
     """All servers, by name."""
-    return ServerList(servers=describe_servers(services))
+    from lastro.app.health import judged_servers  # noqa: PLC0415  as above
+
+    return ServerList(servers=judged_servers(services))
 
 
-def describe_servers(services: Services) -> tuple[ServerState, ...]:
-    """Every server with its roots and how they are."""
-    return tuple(describe_server(services, server) for server in services.timeline.servers())
+def health(services: Services, request: ServerHealth) -> HealthReply:
+    """How servers are, in numbers and in words."""
+    from lastro.app.health import health_of, keeper_use  # noqa: PLC0415  it stands on what is here
+
+    known = services.timeline.servers()
+    if request.name and not any(server.name == request.name for server in known):
+        raise NotFoundError(
+            N_("There is no server called {name}."), hint=N_("See 'lastro server list'."), name=request.name
+        )
+    return HealthReply(
+        servers=tuple(
+            health_of(services, server, samples=request.samples)
+            for server in known
+            if request.name in {"", server.name}
+        ),
+        keeper=keeper_use(services),
+    )
 
 
 def describe_server(services: Services, server: Server) -> ServerState:
@@ -93,6 +110,15 @@ OPERATIONS = (
         place=Place.KEEPER,
         run=add,
         summary=N_("Pair with a server's node and protect the server from now on."),
+    ),
+    Operation(
+        name="server.health",
+        request=ServerHealth,
+        reply=HealthReply,
+        effect=Effect.READ,
+        place=Place.KEEPER,
+        run=health,
+        summary=N_("How servers are: what is kept until when, how they do, and what is wrong."),
     ),
     Operation(
         name="server.list",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from lastro import __version__
+from lastro.app.health import judged_servers
 from lastro.app.operation import Effect, Operation, Place
-from lastro.app.operations.servers import describe_servers
 from lastro.app.requests import Status, StatusReply
 from lastro.app.services import Services
 from lastro.messages import N_
@@ -22,7 +22,7 @@ def status(services: Services, _: Status) -> StatusReply:
         repository=services.repository.id,
         snapshots=services.timeline.count_snapshots(),
         bytes=sum(services.repository.statistics().bytes.values()),
-        servers=describe_servers(services),
+        servers=judged_servers(services),
         damaged=tuple(sorted({item.object for item in services.repository.damage()})),
         recovery_kit=places.recovery_kit if os.path.exists(places.recovery_kit) else "",
         exposed_key=places.key_file if _others_may_read(places.key_file) else "",

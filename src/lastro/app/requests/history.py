@@ -21,7 +21,15 @@ class Log(Struct, frozen=True, kw_only=True):
     """What happened: to everything, below a directory, or to one file."""
 
     reference: Annotated[Reference | None, _REFERENCE] = None
-    limit: Annotated[int, parameter(N_("Show at most this many, the newest (0: all)."), short="-n")] = 0
+    limit: Annotated[
+        int, parameter(N_("Show at most this many, the newest (0: all)."), short="-n", least=0)
+    ] = 0
+    before: Annotated[
+        int,
+        parameter(
+            N_("Only what is older than the record with this number (0: from the newest on)."), metavar="SEQ"
+        ),
+    ] = 0
 
 
 class LogItem(Struct, frozen=True, kw_only=True):
@@ -51,7 +59,7 @@ class LogItem(Struct, frozen=True, kw_only=True):
 
 
 class LogReply(Struct, frozen=True, kw_only=True):
-    """Newest first."""
+    """Newest first. ``more``: there is older; the next page is asked for with the last item's ``seq`` as ``before``."""
 
     items: tuple[LogItem, ...]
     path: str = ""
@@ -76,7 +84,7 @@ class Find(Struct, frozen=True, kw_only=True):
     ]
     deleted: Annotated[bool, parameter(N_("Only what no longer exists."))] = False
     server: Annotated[str, parameter(N_("Only on this server."), metavar="SERVER")] = ""
-    limit: Annotated[int, parameter(N_("Show at most this many (0: all)."), short="-n")] = 1000
+    limit: Annotated[int, parameter(N_("Show at most this many (0: all)."), short="-n", least=0)] = 1000
 
 
 class FoundItem(Struct, frozen=True, kw_only=True):
@@ -127,6 +135,7 @@ class EntriesReply(Struct, frozen=True, kw_only=True):
 
     ``path`` is the absolute path that was asked, ``target`` that of the captured root that holds it. ``last``: it does not stand any more
     at the instant that was asked; this is its last version that existed. ``shown``: not all there was, because a run asked.
+    ``proposed``: what a run or an edit made, which never was there.
     """
 
     server: str
@@ -138,6 +147,7 @@ class EntriesReply(Struct, frozen=True, kw_only=True):
     last: bool
     items: tuple[RecordedEntry, ...]
     shown: Shown | None = None
+    proposed: bool = False
 
 
 class Where(Struct, frozen=True, kw_only=True):

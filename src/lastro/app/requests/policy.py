@@ -100,12 +100,27 @@ class RemoveApprover(Struct, frozen=True, kw_only=True):
     passphrase: Annotated[str, _PASSPHRASE] = ""
 
 
+class ChangeRoles(Struct, frozen=True, kw_only=True):
+    """Let a human be something else from now on, with all their keys."""
+
+    name: Annotated[str, parameter(N_("Whose."), cli="argument", metavar="NAME")]
+    role: Annotated[
+        tuple[str, ...],
+        parameter(N_("What they are: owner, approver, operator, auditor, viewer."), metavar="ROLE"),
+    ] = ()
+    owner: Annotated[str, parameter(N_("The owner who signs for it."), metavar="NAME")] = ""
+    passphrase: Annotated[str, _PASSPHRASE] = ""
+
+
 class Approvers(Struct, frozen=True, kw_only=True):
     """Who may approve."""
 
 
 class ApproverItem(Struct, frozen=True, kw_only=True):
-    """An approver key. ``here``: its private half lies on this machine, locked."""
+    """An approver key. ``here``: its private half lies on this machine, locked. ``alg``: ``ed25519`` or ``webauthn`` (a passkey).
+
+    ``used_ns``: when it last signed an approval (0: never).
+    """
 
     name: str
     key_id: str
@@ -114,6 +129,8 @@ class ApproverItem(Struct, frozen=True, kw_only=True):
     since_ns: int
     revoked_ns: int = 0
     here: bool = False
+    alg: str = "ed25519"
+    used_ns: int = 0
 
 
 class ApproversReply(Struct, frozen=True, kw_only=True):
@@ -123,7 +140,7 @@ class ApproversReply(Struct, frozen=True, kw_only=True):
 
 
 class EnrolApprover(Struct, frozen=True, kw_only=True):
-    """Record an approver key or its end (``domain.record.ApproverBody``)."""
+    """Record an approver key, other roles, or its end (``domain.record.ApproverBody``)."""
 
     change: str
     name: str
@@ -133,6 +150,8 @@ class EnrolApprover(Struct, frozen=True, kw_only=True):
     uid: int
     signed_by: str
     signature: bytes
+    alg: str = "ed25519"
+    nonce: bytes = b""
 
 
 class VerifyAudit(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ _HUNK = parameter(N_("Only this hunk, as show numbers them: FILE:N (may be repea
 _PLAN = parameter(N_("Only show what would change."))
 _HIDDEN = parameter(N_("Digest of what was shown and accepted."), cli="hidden")
 _PASSPHRASE = parameter(N_("Read the approver key's passphrase from standard input."), cli="secret")
+_AGENT = parameter(N_("Have this agent go on instead: codex, claude, offline..."), metavar="NAME")
 _APPROVER = parameter(N_("Sign as this approver."), metavar="NAME")
 
 
@@ -31,7 +32,21 @@ class Proposals(Struct, frozen=True, kw_only=True):
     all: Annotated[bool, parameter(N_("Also those that are decided."), short="-a")] = False
     project: Annotated[str, parameter(N_("Only of this project."), metavar="DIR")] = ""
     state: Annotated[str, parameter(N_("Only those in this state."), metavar="STATE")] = ""
-    limit: Annotated[int, parameter(N_("Show at most this many (0: all)."), short="-n")] = 50
+    risk: Annotated[str, parameter(N_("Only of this risk: low, medium or high."), metavar="RISK")] = ""
+    agent: Annotated[str, parameter(N_("Only of this agent: codex, claude, offline..."), metavar="NAME")] = ""
+    role: Annotated[str, parameter(N_("Only of agents in this role."), metavar="ROLE")] = ""
+    actor: Annotated[str, parameter(N_("Only what this one asked for."), metavar="NAME")] = ""
+    text: Annotated[str, parameter(N_("Only where what was asked holds this."), metavar="TEXT")] = ""
+    order: Annotated[
+        str, parameter(N_("By risk, then age; or newest, or expiry: what runs out first."), metavar="ORDER")
+    ] = "risk"
+    after: Annotated[
+        int,
+        parameter(
+            N_("Only what comes after the proposal with this number (0: from the first on)."), metavar="N"
+        ),
+    ] = 0
+    limit: Annotated[int, parameter(N_("Show at most this many (0: all)."), short="-n", least=0)] = 50
 
 
 class ProposalSummary(Struct, frozen=True, kw_only=True):
@@ -55,10 +70,12 @@ class ProposalSummary(Struct, frozen=True, kw_only=True):
 
 
 class ProposalsReply(Struct, frozen=True, kw_only=True):
-    """By risk, then by age."""
+    """By risk, then by age. ``more``: there are more; the next page is asked for with the last one's number as ``after``."""
 
     proposals: tuple[ProposalSummary, ...]
     more: bool = False
+    open: int = 0
+    """How many wait for a human in all, whatever was asked for."""
 
 
 class ShowProposal(Struct, frozen=True, kw_only=True):
@@ -127,6 +144,16 @@ class ShownTransition(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class ShownRevision(Struct, frozen=True, kw_only=True):
+    """A revision that was proposed, and why: ``run``, ``edit``..."""
+
+    number: int
+    time_ns: int
+    actor: str
+    reason: str
+    paths: int
+
+
 class ProposalReply(Struct, frozen=True, kw_only=True):
     """A proposal. ``digest`` (hex): of exactly this, what a decision names."""
 
@@ -165,6 +192,8 @@ class ProposalReply(Struct, frozen=True, kw_only=True):
     outside: tuple[str, ...] = ()
     applies: tuple[int, ...] = ()
     """Numbers of the applies that carried it out."""
+    revisions: tuple[ShownRevision, ...] = ()
+    """Oldest first."""
 
 
 class ProposalPair(Struct, frozen=True, kw_only=True):
@@ -201,9 +230,20 @@ class ApproveProposal(Struct, frozen=True, kw_only=True):
         str,
         parameter(N_("Send what was not chosen back to the agent, with this comment."), metavar="TEXT"),
     ] = ""
+    agent: Annotated[str, _AGENT] = ""
     plan: Annotated[bool, _PLAN] = False
     approver: Annotated[str, _APPROVER] = ""
     passphrase: Annotated[str, _PASSPHRASE] = ""
+    approved: Annotated[str, _HIDDEN] = ""
+
+
+class UndoProposal(Struct, frozen=True, kw_only=True):
+    """Propose to take a proposal back, whole or in part; somebody decides on it like on any other."""
+
+    proposal: Annotated[str, _PROPOSAL] = ""
+    file: Annotated[tuple[str, ...], _FILE] = ()
+    hunk: Annotated[tuple[str, ...], _HUNK] = ()
+    plan: Annotated[bool, _PLAN] = False
     approved: Annotated[str, _HIDDEN] = ""
 
 
@@ -236,7 +276,7 @@ class Decided(Restoration, frozen=True, kw_only=True):
     undoes: int = 0
     """The proposal that this one takes back."""
     sent_back: int = 0
-    """The run that took the rest back to its agent."""
+    """The run that took the rest back to its agent, or on to another one."""
 
 
 class RejectProposal(Struct, frozen=True, kw_only=True):
@@ -273,6 +313,9 @@ class CommentProposal(Struct, frozen=True, kw_only=True):
         parameter(N_("A comment about a place: FILE:LINE:TEXT or FILE:FIRST-LAST:TEXT."), metavar="PLACE"),
     ] = ()
     run: Annotated[bool, parameter(N_("Run the agent again now; with --no-run it is only recorded."))] = True
+    agent: Annotated[str, _AGENT] = ""
+    placed: Annotated[tuple[Comment, ...], parameter(N_("Comments with their places."), cli="hidden")] = ()
+    digest: Annotated[str, _HIDDEN] = ""
 
 
 class RebaseProposal(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,10 @@ class Restore(Struct, frozen=True, kw_only=True):
         str, parameter(N_("Put it into this directory instead of its own place."), metavar="DIR")
     ] = ""
     keep: Annotated[bool, parameter(N_("Leave files alone that did not exist then."))] = False
+    only: Annotated[
+        tuple[str, ...],
+        parameter(N_("Only this path below it, with all it holds (may be repeated)."), metavar="PATH"),
+    ] = ()
     plan: Annotated[bool, _PLAN] = False
     approved: Annotated[str, _HIDDEN] = ""
 
@@ -59,7 +63,8 @@ class Undo(Struct, frozen=True, kw_only=True):
 
 class PlanWarning(Struct, frozen=True, kw_only=True):
     """Something to know before saying yes. ``code``: ``changed_since`` (not as the apply left it), ``not_empty`` (kept:
-    it holds something newer), ``not_stored`` (its content could not be read when it was captured), ``torn``, ``last_version``.
+    it holds something newer), ``not_stored`` (its content could not be read when it was captured), ``torn``, ``last_version``, ``no_room``
+    (of the destination itself: less is free there than would be written).
     """
 
     code: str
@@ -80,6 +85,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     warnings: tuple[PlanWarning, ...] = ()
     undoes: int = 0
     """The apply that would be taken back; 0 for a restore."""
+    free: int | None = None
+    """Bytes that are free at the destination, where that is known."""
 
 
 class AppliedNote(Struct, frozen=True, kw_only=True):

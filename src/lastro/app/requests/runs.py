@@ -73,7 +73,12 @@ class Runs(Struct, frozen=True, kw_only=True):
 
     project: Annotated[str, parameter(N_("Only of this project."), metavar="DIR")] = ""
     state: Annotated[str, parameter(N_("Only those in this state."), metavar="STATE")] = ""
-    limit: Annotated[int, parameter(N_("Show at most this many (0: all)."), short="-n")] = 50
+    agent: Annotated[str, parameter(N_("Only of this agent: codex, claude, offline..."), metavar="NAME")] = ""
+    role: Annotated[str, parameter(N_("Only in this role."), metavar="ROLE")] = ""
+    actor: Annotated[str, parameter(N_("Only what this one asked for."), metavar="NAME")] = ""
+    text: Annotated[str, parameter(N_("Only where what was asked holds this."), metavar="TEXT")] = ""
+    before: Annotated[int, parameter(N_("Only runs with a smaller number (0: any)."), metavar="N")] = 0
+    limit: Annotated[int, parameter(N_("Show at most this many (0: all)."), short="-n", least=0)] = 50
     recorded: Annotated[bool, _RECORDED] = False
 
 
@@ -93,7 +98,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
 
 class RunsReply(Struct, frozen=True, kw_only=True):
-    """Newest first."""
+    """Newest first. ``more``: there are older ones; the next page is asked for with the last one's number as ``before``."""
 
     runs: tuple[RunSummary, ...]
     more: bool = False
@@ -138,6 +143,37 @@ class RunDetail(Struct, frozen=True, kw_only=True):
     resumes: int = 0
     rebases: int = 0
     facts: RunFacts | None = None
+
+
+class Transcript(Struct, frozen=True, kw_only=True):
+    """What an agent said and did."""
+
+    run: Annotated[str, _RUN] = ""
+    limit: Annotated[int, parameter(N_("Show at most this many (0: all)."), short="-n", least=0)] = 200
+
+
+class TranscriptLine(Struct, frozen=True, kw_only=True):
+    """What was said (``kind`` and ``name`` as ``agents.adapters.adapter.Said`` has them; data, whatever it says), or, of the kind ``step``,
+    what had changed when the step ended: ``paths`` (raw bytes, relative to the project) and how many ``more``.
+    """
+
+    time_ns: int
+    kind: str
+    name: str = ""
+    text: str = ""
+    step: int = 0
+    paths: tuple[bytes, ...] = ()
+    more: int = 0
+    exchange: str = ""
+
+
+class RunTranscript(Struct, frozen=True, kw_only=True):
+    """Oldest first. ``cut``: there was more before. ``kept``: false once the run's directory is gone; then only its steps are known."""
+
+    run: int
+    lines: tuple[TranscriptLine, ...]
+    kept: bool = True
+    cut: bool = False
 
 
 class StopRun(Struct, frozen=True, kw_only=True):

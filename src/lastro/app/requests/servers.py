@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from lastro.app.operation import parameter
+from lastro.app.requests.health import Finding
 from lastro.messages import N_
 
 
@@ -36,6 +37,8 @@ class RootState(Struct, frozen=True, kw_only=True):
     rpo_ns: int = 0
     """Age of the oldest change that is not captured yet; 0 when there is none."""
     warnings: int = 0
+    good_ns: int = 0
+    """Until when everything in it is known to be kept; 0 while nobody knows."""
 
 
 class ServerState(Struct, frozen=True, kw_only=True):
@@ -48,6 +51,9 @@ class ServerState(Struct, frozen=True, kw_only=True):
     link: str
     roots: tuple[RootState, ...] = ()
     problem: str = ""
+    level: str = ""
+    """How it is by the worst finding (``requests.health.Level``); empty where nobody judged."""
+    findings: tuple[Finding, ...] = ()
 
 
 class ServerList(Struct, frozen=True, kw_only=True):

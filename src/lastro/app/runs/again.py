@@ -1,4 +1,5 @@
-"""An agent that is sent back: it goes on from its earlier work, with a human's comments, or to bring it onto what is live now.
+"""An agent that is sent back: it goes on from its earlier work, with a human's comments, or to bring it onto what is live now. Or another
+agent goes on from there, which is told what was asked of the first, and sees nothing else of it.
 
 What the new run starts with is its earlier result *on the present*, settled exactly as an approval would settle it:
 
@@ -19,6 +20,8 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
+from lastro.agents.adapters.registry import AGENTS, adapter_called, asked_of
+from lastro.agents.adapters.starting import fitting
 from lastro.agents.jail.probing import COPY, probe
 from lastro.agents.supervision_places import (
     RunPlaces,
@@ -54,8 +57,9 @@ _CONTENTS: Final = ("upper", "modes.jsonl", "root.json")
 """Of an overlay's layer: what is copied to go on with it."""
 
 
-def again(desk: Desk, *, proposal: int, prompt: str, kind: str) -> RunReply:
-    """Run the agent of ``proposal`` again. ``kind``: ``comment`` (``prompt`` is what was said) or ``rebase``.
+def again(desk: Desk, *, proposal: int, prompt: str, kind: str, agent: str = "") -> RunReply:
+    """Run the agent of ``proposal`` again. ``kind``: ``comment`` (``prompt`` is what was said) or ``rebase``. ``agent``: the name of
+    another one that goes on instead.
 
     Raises:
         NotFoundError: no agent made the proposal.
@@ -66,18 +70,22 @@ def again(desk: Desk, *, proposal: int, prompt: str, kind: str) -> RunReply:
         raise NotFoundError(N_("No agent made proposal-{number}."), number=proposal)
     prepared = prepare(desk, sides_of(desk, shown), Selection())
     desk.caller.close()  # where no keeper runs it may hold the repository, which the run's own keeper needs
-    with standing_caller(desk.places, emit=desk.tell) as caller:
+    with standing_caller(desk.places, emit=desk.tell, ticket=desk.ticket) as caller:
         look_after_runs(desk.places, caller)
         earlier = show_run(caller, shown.run)
         left = _left(run_places(desk.places.state, shown.run))
         told = _told(prompt, prepared, kind)
-        planned = _planned(desk, caller, earlier=earlier, prepared=prepared, left=left, told=told)
+        other = "" if agent == earlier.agent else agent
+        planned = _planned(
+            desk, caller, earlier=earlier, prepared=prepared, left=left, told=told, other=other
+        )
         order = replace(
             planned.order,
             resumes=earlier.run if kind == "comment" else None,
             rebases=proposal if kind == "rebase" else None,
         )
-        fill = _filling(caller, prepared, left, run_places(desk.places.state, shown.run))
+        places = run_places(desk.places.state, shown.run)
+        fill = _filling(caller, prepared, left, places, with_home=not other)
         return carry_out_run(desk, caller, replace(planned, order=order), watch=until_signalled, fill=fill)
 
 
@@ -89,13 +97,21 @@ def _left(places: RunPlaces) -> Standing | None:
 
 
 def _planned(
-    desk: Desk, caller: Caller, *, earlier: RunDetail, prepared: Prepared, left: Standing | None, told: str
+    desk: Desk,
+    caller: Caller,
+    *,
+    earlier: RunDetail,
+    prepared: Prepared,
+    left: Standing | None,
+    told: str,
+    other: str,
 ) -> PlannedRun:
-    """The run as it was asked for the first time, with what its agent is told now."""
-    by_name = earlier.agent == _OFFLINE
+    """The run as it was asked for the first time, with what its agent, or the ``other`` one, is told now."""
+    words, prompt = _words(earlier, other, told)
+    by_name = (other or earlier.agent) == _OFFLINE
     request = Run(
-        command=earlier.command[1:] if by_name else earlier.command,
-        agent=earlier.agent if by_name else "",
+        command=words[1:] if by_name else words,
+        agent=_OFFLINE if by_name else "",
         role=earlier.role,
         project=earlier.project,
         lease=earlier.leases,
@@ -109,9 +125,19 @@ def _planned(
     return replace(
         planned,
         order=replace(planned.order, purpose=purpose or planned.order.purpose),
-        session=session if left is not None else "",
-        prompt=told,
+        session=session if left is not None and not other else "",
+        prompt=prompt,
     )
+
+
+def _words(earlier: RunDetail, other: str, told: str) -> tuple[tuple[str, ...], str]:
+    """The command line of who goes on, and what is said to it besides."""
+    if not other:
+        return earlier.command, told
+    if earlier.agent not in AGENTS:  # a command, which is no task for an agent
+        return asked_of(other, fitting(told)), ""
+    first = adapter_called(earlier.agent).prompt(earlier.command)
+    return asked_of(other, fitting(first)), told
 
 
 def _told(prompt: str, prepared: Prepared, kind: str) -> str:
@@ -158,9 +184,13 @@ def _view(desk: Desk, prepared: Prepared, left: Standing | None) -> str:
     return "" if same and has_layer else COPY
 
 
-def _filling(caller: Caller, prepared: Prepared, left: Standing | None, earlier: RunPlaces) -> Fill:
+def _filling(
+    caller: Caller, prepared: Prepared, left: Standing | None, earlier: RunPlaces, *, with_home: bool
+) -> Fill:
+    """``with_home``: it is the same agent, whose settings and conversations stand there."""
+
     def fill(places: RunPlaces, view: str) -> None:
-        if left is not None:
+        if left is not None and with_home:
             _copy(earlier.home, places.home)
         if prepared.settlement.conflicts or not prepared.settlement.changes.changes:
             return

@@ -147,9 +147,9 @@ class ConfinedTimeline(Timeline):
         return apply
 
     @override
-    def applies(self, *, limit: int = 0) -> list[Apply]:
+    def applies(self, *, limit: int = 0, bound: int | None = None) -> list[Apply]:
         """See ``Timeline``: those that touched the project."""
-        found = [apply for apply in super().applies() if self._concerns(apply)]
+        found = [apply for apply in super().applies(bound=bound) if self._concerns(apply)]
         return found[:limit] if limit else found
 
     # ----------------------------------------------------------------------------------------------------------------------------------

@@ -68,6 +68,15 @@ class RunServices:
             publish=lambda _: None,
         )
 
+    def for_job(self, ticket: str) -> Services:
+        """A run carries out nobody's job, whatever it shows.
+
+        Raises:
+            DeniedError: always.
+        """
+        del ticket
+        raise DeniedError(N_("A run asks in its own name only."))
+
     def scope(self) -> RunScope:
         """What the run may see.
 

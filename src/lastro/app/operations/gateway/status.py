@@ -56,7 +56,7 @@ OPERATIONS = (
         request=Nothing,
         reply=GatewayStatus,
         effect=Effect.READ,
-        place=Place.CALLER,
+        place=Place.HOME,
         run=status,
         summary=N_("How the gateway is."),
     ),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lastro.app.operations.proposal import deciding, keeping
+from lastro.app.operations.proposal import deciding, keeping, rewriting
 
-OPERATIONS = (*keeping.OPERATIONS, *deciding.OPERATIONS)
+OPERATIONS = (*keeping.OPERATIONS, *deciding.OPERATIONS, *rewriting.OPERATIONS)

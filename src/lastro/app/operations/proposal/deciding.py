@@ -13,7 +13,7 @@ from lastro.app.operations.proposal.carrying import Answer, decide_and_apply
 from lastro.app.operations.proposal.editing import edit
 from lastro.app.operations.proposal.naming import path_in, selection_of
 from lastro.app.operations.proposal.preparing import changed_since, show
-from lastro.app.operations.proposal.undoing import mark_undone
+from lastro.app.operations.proposal.undoing import mark_undone, propose_undo
 from lastro.app.requests.proposals import (
     ApproveProposal,
     CommentProposal,
@@ -26,6 +26,7 @@ from lastro.app.requests.proposals import (
     RebaseProposal,
     RejectedOrCommented,
     RejectProposal,
+    UndoProposal,
 )
 from lastro.app.requests.runs import RunReply
 from lastro.domain.paths import from_bytes, printable, to_bytes
@@ -42,6 +43,7 @@ def approve(desk: Desk, request: ApproveProposal) -> Decided:
     """Approve a proposal, or part of it, and apply it here."""
     shown = show(desk, request.proposal)
     selection = selection_of(shown, request.file, request.hunk)
+    _check_sending(shown, request)
     answer = Answer(
         accepted=request.approved,
         approver=request.approver,
@@ -51,14 +53,37 @@ def approve(desk: Desk, request: ApproveProposal) -> Decided:
     decided = decide_and_apply(desk, shown, selection, answer)
     if decided.done and decided.undoes:
         mark_undone(desk, decided.undoes, by=decided.apply)
-    if decided.done and request.rest and decided.rest:
-        sent = _again(desk, shown.proposal, _about_the_rest(request.rest, decided), kind="comment")
+    if decided.done and request.rest and (decided.rest or request.agent):
+        told = _about_the_rest(request.rest, decided)
+        sent = _again(desk, shown.proposal, told, kind="comment", agent=request.agent)
         return msgspec.structs.replace(decided, sent_back=sent.run)
     return decided
 
 
+def _check_sending(shown: ProposalReply, request: ApproveProposal) -> None:
+    """Refuse what could not be sent to an agent before anything is decided."""
+    if request.rest and not shown.run:
+        raise UsageError(
+            N_("No agent made proposal-{number}, so none can be sent back."),
+            hint=N_("Approve it without --rest."),
+            number=shown.proposal,
+        )
+    if request.agent and not request.rest:
+        raise UsageError(N_("What shall the agent do?"), hint=N_("Say it with --rest TEXT."))
+    _check_agent(request.agent)
+
+
+def _check_agent(name: str) -> None:
+    if name:
+        from lastro.agents.adapters.registry import asked_of  # noqa: PLC0415  most decisions name no agent
+
+        asked_of(name, "")
+
+
 def _about_the_rest(text: str, decided: Decided) -> str:
-    """What the agent is told of a partial approval."""
+    """What the agent is told of a partial approval, or of a whole one after which somebody else goes on."""
+    if not decided.rest:
+        return f"{text}\n\nThe earlier proposal was accepted, and applied.\n"
     rest = "\n".join(f"- {printable(path)}" for path in decided.rest)
     return f"{text}\n\nOf your earlier proposal these paths were not accepted:\n{rest}\nThe others were applied.\n"
 
@@ -76,8 +101,11 @@ def reject(desk: Desk, request: RejectProposal) -> RejectedOrCommented:
 def comment(desk: Desk, request: CommentProposal) -> RejectedOrCommented:
     """Send the agent back with comments; it runs again."""
     shown = show(desk, request.proposal)
+    if request.digest and request.digest != shown.digest:
+        raise changed_since(shown.proposal)
     comments = tuple(Comment(text=text) for text in request.message if text.strip())
     comments += tuple(_placed(shown, text) for text in request.at)
+    comments += tuple(_of(shown, one) for one in request.placed if one.text.strip())
     if not comments:
         raise UsageError(
             N_("What shall be different?"),
@@ -91,11 +119,12 @@ def comment(desk: Desk, request: CommentProposal) -> RejectedOrCommented:
             ),
             number=shown.proposal,
         )
+    _check_agent(request.agent)
     recorded = _decide(desk, shown, Verdict.COMMENT, comments)
     reply = RejectedOrCommented(proposal=shown.proposal, revision=shown.revision, state=recorded.state)
     if not request.run:
         return reply
-    again = _again(desk, shown.proposal, _prompt(comments), kind="comment")
+    again = _again(desk, shown.proposal, _prompt(comments), kind="comment", agent=request.agent)
     return msgspec.structs.replace(reply, run=again.run, new_proposal=again.proposal)
 
 
@@ -148,21 +177,29 @@ def _placed(shown: ProposalReply, text: str) -> Comment:
     return Comment(text=found["text"], path=to_bytes(path_in(shown, found["path"])), lines=(first, last))
 
 
+def _of(shown: ProposalReply, comment: Comment) -> Comment:
+    """The comment, whose place is one of ``shown``."""
+    if comment.path:
+        path_in(shown, from_bytes(comment.path))
+    return comment
+
+
 def _prompt(comments: tuple[Comment, ...]) -> str:
     """What the agent is told: every comment, with its place."""
     lines = ["A human looked at what you proposed and asks for changes:", ""]
     for one in comments:
         place = ""
-        if one.path and one.lines is not None:
-            place = f"{printable(from_bytes(one.path))}, lines {one.lines[0]} to {one.lines[1]}: "
+        if one.path:
+            where = f", lines {one.lines[0]} to {one.lines[1]}" if one.lines is not None else ""
+            place = f"{printable(from_bytes(one.path))}{where}: "
         lines.append(f"- {place}{one.text}")
     return "\n".join(lines) + "\n"
 
 
-def _again(desk: Desk, number: int, prompt: str, *, kind: str) -> RunReply:
+def _again(desk: Desk, number: int, prompt: str, *, kind: str, agent: str = "") -> RunReply:
     from lastro.app.runs.again import again  # noqa: PLC0415  a decision alone needs no jail
 
-    return again(desk, proposal=number, prompt=prompt, kind=kind)
+    return again(desk, proposal=number, prompt=prompt, kind=kind, agent=agent)
 
 
 OPERATIONS = (
@@ -185,7 +222,7 @@ OPERATIONS = (
         request=RejectProposal,
         reply=RejectedOrCommented,
         effect=Effect.CHANGE,
-        place=Place.CALLER,
+        place=Place.HOME,
         run=reject,
         summary=N_("Reject a proposal; its content stays in the history."),
     ),
@@ -206,6 +243,18 @@ OPERATIONS = (
         place=Place.CALLER,
         run=rebase,
         summary=N_("Have the agent bring its work onto what is live now."),
+    ),
+    Operation(
+        name="proposal.undo",
+        request=UndoProposal,
+        reply=Decided,
+        effect=Effect.CHANGE,
+        place=Place.CALLER,
+        run=propose_undo,
+        summary=N_("Propose to take a proposal, or some files or hunks of it, back."),
+        details=N_(
+            "The undo waits in the inbox, to be decided on like any other proposal. 'lastro undo' proposes and approves it in one go."
+        ),
     ),
     Operation(
         name="proposal.edit",

@@ -43,13 +43,7 @@ _MOST_FILES: Final = 100
 def edit(desk: Desk, request: EditProposal) -> Edited:
     """Edit what is proposed, and make a new revision of it."""
     shown = show(desk, request.proposal)
-    if shown.state not in REVISABLE:
-        raise ConflictError(
-            N_("proposal-{number} is {state}, so nothing of it can be edited any more."),
-            hint=N_("See 'lastro proposal show proposal-{number}'."),
-            number=shown.proposal,
-            state=shown.state,
-        )
+    _refuse_over(shown)
     sides = sides_of(desk, shown)
     dropped = tuple(dict.fromkeys(path for text in request.drop for path in paths_in(shown, text)))
     named = [path_in(shown, text) for text in request.file]
@@ -58,16 +52,45 @@ def edit(desk: Desk, request: EditProposal) -> Edited:
     if dropped and not named:
         revision = _revise(desk, shown, sides, _wanted(sides, {}, set(dropped), desk.clock.wall_ns()), {})
         return Edited(proposal=shown.proposal, revision=revision, dropped=dropped)
-    with _copies(desk, shown.proposal, _texts(shown, sides, named)) as copies:
-        written = copies.edited()
-        if not written and not dropped:
-            return Edited(proposal=shown.proposal, revision=shown.revision)
-        wanted = _wanted(sides, written, set(dropped), desk.clock.wall_ns())
-        revision = _revise(desk, shown, sides, wanted, written)
+    with _copies(desk, shown.proposal, texts_of(shown, sides, named)) as copies:
+        return _revised(desk, shown, sides, copies.edited(), dropped)
+
+
+def rewrite(desk: Desk, shown: ProposalReply, written: Mapping[str, bytes]) -> Edited:
+    """Make a new revision in which these texts stand, by path; none where they stand already.
+
+    Raises:
+        ConflictError: it cannot be edited any more, or has another revision by now.
+        UsageError: one of them is no text that can be edited.
+    """
+    _refuse_over(shown)
+    sides = sides_of(desk, shown)
+    texts = texts_of(shown, sides, list(written))
+    different = {path: content for path, content in written.items() if content != texts[path]}
+    return _revised(desk, shown, sides, different, ())
+
+
+def _revised(
+    desk: Desk, shown: ProposalReply, sides: Sides, written: Mapping[str, bytes], dropped: tuple[str, ...]
+) -> Edited:
+    if not written and not dropped:
+        return Edited(proposal=shown.proposal, revision=shown.revision)
+    wanted = _wanted(sides, written, set(dropped), desk.clock.wall_ns())
+    revision = _revise(desk, shown, sides, wanted, written)
     return Edited(proposal=shown.proposal, revision=revision, changed=tuple(sorted(written)), dropped=dropped)
 
 
-def _texts(shown: ProposalReply, sides: Sides, named: Sequence[str]) -> dict[str, bytes]:
+def _refuse_over(shown: ProposalReply) -> None:
+    if shown.state not in REVISABLE:
+        raise ConflictError(
+            N_("proposal-{number} is {state}, so nothing of it can be edited any more."),
+            hint=N_("See 'lastro proposal show proposal-{number}'."),
+            number=shown.proposal,
+            state=shown.state,
+        )
+
+
+def texts_of(shown: ProposalReply, sides: Sides, named: Sequence[str]) -> dict[str, bytes]:
     """The proposed texts to edit.
 
     Raises:

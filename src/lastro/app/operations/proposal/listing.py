@@ -15,30 +15,50 @@ from lastro.app.requests.proposals import (
 from lastro.app.services import Services
 from lastro.app.states import state_named
 from lastro.domain.policy import Policy
-from lastro.domain.proposal import ProposalState
-from lastro.errors import ConfigError, DamagedError, NotFoundError
+from lastro.domain.proposal import ProposalState, Risk
+from lastro.errors import ConfigError, DamagedError, NotFoundError, UsageError
+from lastro.messages import N_
 from lastro.proposals.approvals import demands_of, needed_by, rules_of, standing
 from lastro.proposals.case import narrowing_of
 from lastro.proposals.pair import side_of
 from lastro.proposals.policy import POLICY_FILE
 from lastro.proposals.rows import Decision, ProposalWhole
+from lastro.proposals.wanted import ORDERS, WantedProposals
 
 
 def list_proposals(services: Services, request: Proposals) -> ProposalsReply:
     """What waits for somebody, by risk and age; with ``all`` or a state also what is over."""
     states = frozenset({state_named(ProposalState, request.state)}) if request.state else WAITING
-    limit = max(0, request.limit)
-    found = services.inbox.proposals(
-        now_ns=services.clock.wall_ns(),
+    wanted = WantedProposals(
         target=request.project,
         states=frozenset() if request.all and not request.state else states,
-        limit=limit + 1 if limit else 0,
+        risk=state_named(Risk, request.risk) if request.risk else "",
+        agent=request.agent,
+        role=request.role,
+        actor=request.actor,
+        text=request.text,
+        after=max(0, request.after),
+        order=_order(request.order),
     )
+    limit = max(0, request.limit)
+    found = services.inbox.proposals(wanted, now_ns=services.clock.wall_ns(), limit=limit + 1 if limit else 0)
     shown = found[:limit] if limit else found
     return ProposalsReply(
         proposals=tuple(_summary(services, whole_of(services, row.number)) for row in shown),
         more=len(found) > len(shown),
+        open=services.inbox.count(WAITING, now_ns=services.clock.wall_ns()),
     )
+
+
+def _order(name: str) -> str:
+    if name not in ORDERS:
+        raise UsageError(
+            N_("There is no such order: {name}"),
+            hint=N_("There are: {names}."),
+            name=name,
+            names=", ".join(ORDERS),
+        )
+    return name
 
 
 def _summary(services: Services, whole: ProposalWhole) -> ProposalSummary:

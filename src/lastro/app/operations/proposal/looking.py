@@ -18,6 +18,7 @@ from lastro.app.requests.proposals import (
     ShownDecision,
     ShownFile,
     ShownHunk,
+    ShownRevision,
     ShownTransition,
     ShowProposal,
 )
@@ -84,6 +85,16 @@ def show_proposal(services: Services, request: ShowProposal) -> ProposalReply:
         last_words=facts.last_words if facts else "",
         outside=case.outside,
         applies=case.whole.applies,
+        revisions=tuple(
+            ShownRevision(
+                number=one.number,
+                time_ns=one.time_ns,
+                actor=one.actor.name or one.actor.kind,
+                reason=one.reason,
+                paths=len(one.paths),
+            )
+            for one in case.whole.revisions
+        ),
     )
 
 

@@ -11,10 +11,10 @@ from lastro.app.requests.proposals import Allowed, AllowedReply, Decide, Decisio
 from lastro.domain.proposal import Approval, Selection, Verdict
 from lastro.errors import DeniedError, UsageError, WaitingError
 from lastro.messages import N_
-from lastro.proposals.approvals import sign_approval
+from lastro.proposals.approvals import ALGORITHM, sign_approval, unsigned_approval
 from lastro.proposals.approver_keys import unlock
 
-_VALID_NS: Final = 60 * 60 * 1_000_000_000
+VALID_NS: Final = 60 * 60 * 1_000_000_000
 """How long an approval may wait to be recorded."""
 
 
@@ -29,17 +29,22 @@ def allowed(desk: Desk, shown: ProposalReply, selection: Selection, approver: st
         "proposal.allowed", Allowed(proposal=shown.proposal, selection=selection, approver=approver)
     )
     assert isinstance(reply, AllowedReply)
-    if reply.may:
-        return reply
-    number, path = shown.proposal, reply.path
+    if not reply.may:
+        raise refusal(reply, shown.proposal)
+    return reply
+
+
+def refusal(reply: AllowedReply, number: int) -> DeniedError | WaitingError:
+    """What to raise where an approval of this human counts for nothing."""
+    path = reply.path
     match reply.reason:
         case "no_key":
-            raise DeniedError(
+            return DeniedError(
                 N_("You have no approver key, and nothing is approved without one."),
                 hint=N_("Make one, once: lastro approver add"),
             )
         case "outside" | "blocked":
-            raise DeniedError(
+            return DeniedError(
                 N_("The policy forbids {path} to the role that changed it, so it cannot be approved."),
                 hint=N_(
                     "Choose other files with '--file', send it back with 'lastro proposal comment', or change the policy."
@@ -47,13 +52,13 @@ def allowed(desk: Desk, shown: ProposalReply, selection: Selection, approver: st
                 path=path,
             )
         case "author":
-            raise WaitingError(
+            return WaitingError(
                 N_("You asked for proposal-{number} yourself, so somebody else has to approve it."),
                 hint=N_("Whoever may: lastro approver list"),
                 number=number,
             )
         case _:
-            raise WaitingError(
+            return WaitingError(
                 N_("Your role may not approve {path}; somebody else has to."),
                 hint=N_("Whoever may: lastro approver list. Why: lastro policy explain {path}"),
                 path=path,
@@ -81,18 +86,27 @@ def sign(desk: Desk, shown: ProposalReply, applies: bytes, signature: Signature)
             hint=N_("Type it when asked, or give it with --passphrase-stdin."),
         )
     key = unlock(desk.places.approver_keys, signature.key_id, signature.passphrase)
-    now = desk.clock.wall_ns()
-    return sign_approval(
-        key,
-        key_id=signature.key_id,
+    unsigned = unsigned_for(
+        shown, applies, key_id=signature.key_id, nonce=signature.nonce, time_ns=desk.clock.wall_ns()
+    )
+    return sign_approval(key, unsigned)
+
+
+def unsigned_for(
+    shown: ProposalReply, applies: bytes, *, key_id: str, nonce: bytes, time_ns: int, alg: str = ALGORITHM
+) -> Approval:
+    """What the key ``key_id`` is to sign so that the change set ``applies`` of what was shown may be applied."""
+    return unsigned_approval(
+        alg=alg,
+        key_id=key_id,
         proposal=shown.proposal,
         revision=shown.revision,
         verdict=Verdict.APPROVE,
         digest=bytes.fromhex(shown.digest),
         applies=applies,
-        nonce=signature.nonce,
-        time_ns=now,
-        expires_ns=now + _VALID_NS,
+        nonce=nonce,
+        time_ns=time_ns,
+        expires_ns=time_ns + VALID_NS,
     )
 
 

@@ -18,10 +18,18 @@ from lastro.app.operations.capture import offer_paths
 from lastro.app.operations.proposal.carrying import Answer, carrying, decide_and_apply, taken_up, transition
 from lastro.app.operations.proposal.making import record_state
 from lastro.app.operations.proposal.naming import selection_of
-from lastro.app.operations.proposal.preparing import Prepared, by_path, changed_since, prepare, show
+from lastro.app.operations.proposal.preparing import Prepared, by_path, changed_since, prepare, show, sides_of
 from lastro.app.operations.proposal.sides import Sides, WrittenContent
 from lastro.app.requests import ApplyPair, ApplyReply, RecordedEntry, Touched, TouchedReply, Undo
-from lastro.app.requests.proposals import Decided, ProposalReply, Proposals, ProposalsReply, Propose, Proposed
+from lastro.app.requests.proposals import (
+    Decided,
+    ProposalReply,
+    Proposals,
+    ProposalsReply,
+    Propose,
+    Proposed,
+    UndoProposal,
+)
 from lastro.app.requests.runs import RunDetail, ShowRun
 from lastro.chunking.digest import digest_of
 from lastro.domain.changes import ChangeSet
@@ -58,13 +66,50 @@ def undo_proposal(desk: Desk, request: Undo) -> Decided:
         UsageError: nothing of it was applied.
         WaitingError: somebody else has to approve; the proposal waits.
     """
+    shown, selection, prepared, planned = _planned(desk, request.apply, request.file, request.hunk)
+    if not planned.asks or request.plan or not request.approved:
+        return planned
+    if request.approved != planned.acceptance:
+        raise changed_since(shown.proposal)
+    number = _record(desk, shown, prepared, planned.acceptance)
+    return _carried(desk, request, planned, number, whole=selection.whole)
+
+
+def propose_undo(desk: Desk, request: UndoProposal) -> Decided:
+    """Propose to take back what was applied of a proposal: the undo is recorded and waits to be decided on like any other.
+
+    Raises:
+        UsageError: nothing of it was applied.
+    """
+    shown, _, prepared, planned = _planned(desk, request.proposal, request.file, request.hunk)
+    if not planned.asks or request.plan or not request.approved:
+        return msgspec.structs.replace(planned, signs="")
+    if request.approved != planned.acceptance:
+        raise changed_since(shown.proposal)
+    undo = show(desk, f"proposal-{_record(desk, shown, prepared, planned.acceptance)}")
+    return msgspec.structs.replace(
+        planned,
+        proposal=undo.proposal,
+        revision=undo.revision,
+        state=undo.state,
+        asks=False,
+        signs="",
+        waiting=max(1, undo.needed - undo.approvals),  # also where nobody has to sign, somebody has to decide
+        acceptance=prepare(desk, sides_of(desk, undo), Selection()).acceptance(undo.digest),
+    )
+
+
+def _planned(
+    desk: Desk, proposal: str, file: tuple[str, ...], hunk: tuple[str, ...]
+) -> tuple[ProposalReply, Selection, Prepared, Decided]:
+    """What taking a proposal back, or some of it, means now."""
     stuck = finish_unfinished(desk)
-    shown = _concluded(desk, request.apply)
+    shown = _concluded(desk, proposal)
     if _conclude_undoing(desk, shown):
         shown = show(desk, f"proposal-{shown.proposal}")
     applied = _applied(desk, shown)
     refuse_stuck(stuck, applied.destination)
-    selection = selection_of(shown, request.file, request.hunk)
+    selection = selection_of(shown, file, hunk)
     prepared = _prepared(desk, _done(desk, applied), selection)
     plan = prepared.plan(snapshot=applied.before_snapshot, time_ns=applied.time_ns)
     uncertain = _uncertain(applied, prepared)
@@ -83,12 +128,7 @@ def undo_proposal(desk: Desk, request: Undo) -> Decided:
         settled=prepared.settlement.skipped,
         conflicts=conflicts,
     )
-    if not planned.asks or request.plan or not request.approved:
-        return planned
-    if request.approved != planned.acceptance:
-        raise changed_since(shown.proposal)
-    number = _record(desk, shown, prepared, planned.acceptance)
-    return _carried(desk, request, planned, number, whole=selection.whole)
+    return shown, selection, prepared, planned
 
 
 def _concluded(desk: Desk, text: str) -> ProposalReply:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lastro.app.operations.runs import errands, keeping, memory
+from lastro.app.operations.runs import errands, keeping, memory, transcript
 
-OPERATIONS = (*keeping.OPERATIONS, *errands.OPERATIONS, *memory.OPERATIONS)
+OPERATIONS = (*keeping.OPERATIONS, *transcript.OPERATIONS, *errands.OPERATIONS, *memory.OPERATIONS)

@@ -91,7 +91,7 @@ def propose(desk: Desk, request: ProposeRun) -> RunReply:
     from lastro.app.runs.recovery import look_after_runs, propose_left  # noqa: PLC0415  as above
     from lastro.app.standing_keeper import standing_caller  # noqa: PLC0415  as above
 
-    with standing_caller(desk.places, emit=desk.tell) as caller:
+    with standing_caller(desk.places, emit=desk.tell, ticket=desk.ticket) as caller:
         look_after_runs(desk.places, caller)
         return propose_left(desk, caller, _show(caller, request.run), watch=until_signalled)
 

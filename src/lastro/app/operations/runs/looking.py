@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from msgspec.structs import replace
 
 from lastro.agents.supervision_places import is_left, run_places
@@ -18,31 +20,39 @@ from lastro.app.services import Services
 from lastro.app.states import state_named
 from lastro.domain.run import FINAL_RUN_STATES, RunState
 from lastro.proposals.rows import LIVE, RunRow, RunWhole
+from lastro.proposals.wanted import WantedRuns
 
 
 def list_runs(services: Services, request: Runs) -> RunsReply:
     """The newest runs."""
-    state = state_named(RunState, request.state) if request.state else None
+    wanted = WantedRuns(
+        project=request.project,
+        state=state_named(RunState, request.state) if request.state else None,
+        agent=request.agent,
+        role=request.role,
+        actor=request.actor,
+        text=request.text,
+        before=max(0, request.before),
+    )
     limit = max(0, request.limit)
-    most = limit + 1 if limit else 0
-    if request.recorded or state not in {*LIVE, RunState.INTERRUPTED}:
-        found = services.inbox.runs(project=request.project, state=state, limit=most)
+    if request.recorded or wanted.state not in {*LIVE, RunState.INTERRUPTED}:
+        found = services.inbox.runs(wanted, limit=limit + 1 if limit else 0)
     else:
-        found = _in_truth(services, request.project, state)
+        found = _in_truth(services, wanted)
     shown = found[:limit] if limit else found
     as_recorded = request.recorded
     summaries = tuple(_summary(run if as_recorded else _as_it_is(services, run)) for run in shown)
     return RunsReply(runs=summaries, more=len(found) > len(shown))
 
 
-def _in_truth(services: Services, project: str, state: RunState | None) -> list[RunRow]:
+def _in_truth(services: Services, wanted: WantedRuns) -> list[RunRow]:
     """The runs in a state that the record of one may not know yet."""
     found = [
         _as_it_is(services, run)
         for recorded in (*LIVE, RunState.INTERRUPTED)
-        for run in services.inbox.runs(project=project, state=recorded)
+        for run in services.inbox.runs(dataclasses.replace(wanted, state=recorded))
     ]
-    return sorted((run for run in found if run.state is state), key=lambda run: -run.number)
+    return sorted((run for run in found if run.state is wanted.state), key=lambda run: -run.number)
 
 
 def _as_it_is(services: Services, run: RunRow) -> RunRow:
