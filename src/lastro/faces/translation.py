@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Final, NamedTuple
 
 from lastro.domain.paths import printable
 from lastro.messages import fill
@@ -19,8 +22,23 @@ DOMAIN: Final = "lastro"
 DIRECTORY: Final = os.path.join(os.path.dirname(os.path.dirname(__file__)), "locale")
 _VARIABLES: Final = ("LASTRO_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
-_translate: Callable[[str], str] = str
-_translate_counted: Callable[[str, str, int], str] | None = None
+
+class _Speech(NamedTuple):
+    """One language: its name, and how a sentence and a counted sentence are said in it."""
+
+    language: str
+    one: Callable[[str], str]
+    counted: Callable[[str, str, int], str]
+
+
+def _english_counted(one: str, many: str, count: int) -> str:
+    return one if count == 1 else many
+
+
+_ENGLISH: Final = _Speech(ENGLISH, str, _english_counted)
+_process: Final[list[_Speech]] = [_ENGLISH]
+"""What this process speaks where it answers no reader in particular: one language."""
+_reader: Final[ContextVar[_Speech | None]] = ContextVar("reader", default=None)
 
 
 def languages() -> tuple[str, ...]:
@@ -56,19 +74,41 @@ def use_language(language: str) -> None:
 
     Libraries that ask the standard ``gettext`` (Click) speak it too, with the sentences of our catalogue.
     """
-    global _translate, _translate_counted
-    _translate, _translate_counted = str, None
+    _process[0] = _speech(language)
     if language == ENGLISH:
         if standard := sys.modules.get("gettext"):
             standard.textdomain("messages")
         return
     import gettext as catalogues  # noqa: PLC0415  English needs no catalogue
 
-    found = catalogues.translation(DOMAIN, DIRECTORY, [language], fallback=True)
-    _translate, _translate_counted = found.gettext, found.ngettext
     os.environ["LANGUAGE"] = language
     catalogues.bindtextdomain(DOMAIN, DIRECTORY)
     catalogues.textdomain(DOMAIN)
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Within the context, and in threads that are given a copy of it, speak ``language``: a process that answers many readers."""
+    token = _reader.set(_speech(language))
+    try:
+        yield
+    finally:
+        _reader.reset(token)
+
+
+def spoken() -> str:
+    """The language that is spoken here now."""
+    return (_reader.get() or _process[0]).language
+
+
+@cache
+def _speech(language: str) -> _Speech:
+    if language == ENGLISH:
+        return _ENGLISH
+    import gettext as catalogues  # noqa: PLC0415  English needs no catalogue
+
+    found = catalogues.translation(DOMAIN, DIRECTORY, [language], fallback=True)
+    return _Speech(language, found.gettext, found.ngettext)
 
 
 def gettext(msgid: str, /, **parameters: object) -> str:
@@ -78,18 +118,14 @@ def gettext(msgid: str, /, **parameters: object) -> str:
 
 def ngettext(one: str, many: str, count: int, /, **parameters: object) -> str:
     """The sentence for ``count`` things; ``{count}`` in it is filled."""
-    choose = _translate_counted or _english_counted
-    template = choose(one, many, count)
+    template = (_reader.get() or _process[0]).counted(one, many, count)
     return fill(template, {"count": count, **_shown(parameters)})
-
-
-def _english_counted(one: str, many: str, count: int) -> str:
-    return one if count == 1 else many
 
 
 def sentence(msgid: str, parameters: Mapping[str, object]) -> str:
     """As ``gettext``, for a msgid and parameters that came from below."""
-    return fill(_translate(msgid) if msgid else "", _shown(parameters))
+    speech = _reader.get() or _process[0]
+    return fill(speech.one(msgid) if msgid else "", _shown(parameters))
 
 
 def _shown(parameters: Mapping[str, object]) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""What every face that people read says the same way: names, sizes, times, states, risks."""
