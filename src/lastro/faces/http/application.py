@@ -10,9 +10,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -20,8 +22,9 @@ from starlette.routing import Route
 from lastro.app import blocks as framing
 from lastro.app.caller import Bytes
 from lastro.app.encoding import decode, encode
-from lastro.app.failure import failure_of
+from lastro.app.failure import STATUS, Failure, failure_of, unexpected
 from lastro.app.operation import Operation, Place
+from lastro.app.socket_caller import TICKET_HEADER
 from lastro.domain.record import Actor
 from lastro.errors import LastroError, LimitError, NotFoundError
 from lastro.faces.http.admission import actor_of
@@ -37,29 +40,16 @@ _log = logging.getLogger("lastro.http")
 
 JSON: Final = "application/json"
 
-STATUS: Final = {
-    "usage": 400,
-    "config": 400,
-    "protocol": 400,
-    "denied": 403,
-    "wrong_key": 403,
-    "not_found": 404,
-    "no_repository": 404,
-    "waiting": 409,
-    "conflict": 409,
-    "limit": 413,
-    "locked": 423,
-    "unreachable": 503,
-    "storage_full": 507,
-}
-"""HTTP status by error code; 500 for every other. The code in the body says more."""
-
 
 class KeeperServices(Protocol):
     """What the operations of this keeper run with."""
 
     def for_actor(self, actor: Actor) -> Any:
         """The services on behalf of ``actor``: the first argument of an operation's ``run``."""
+        ...
+
+    def for_job(self, ticket: str) -> Any:
+        """As ``for_actor``, for a worker's process and whoever asked for the job of this ticket; ``DeniedError`` where there is none."""
         ...
 
 
@@ -104,19 +94,17 @@ class Face:
             body = await _body(
                 request, self._largest_body or LARGEST_BODY
             )  # first: a peer that still sends would not see an early answer
-            operation = self._find(request.path_params["name"])
-            asked = decode(body or b"{}", operation.request)
-            services = self._services.for_actor(actor_of(request.scope))
-            reply = await self._in_thread(operation.run, services, asked)
+            operation = self._find(request)
+            asked = self._asked(operation, body)
+            reply = await self._in_thread(self._run, request, operation, asked)
         except LastroError as error:
             return _failed(error)
         except Exception as error:  # noqa: BLE001  the caller shall hear of a defect too
             _log.exception("operation %s", request.path_params["name"])
-            kind, text = type(error).__name__, str(error)
-            return _failed(LastroError(N_("Unexpected: {kind}: {text}"), kind=kind, text=text))
+            return _failed(unexpected(error))
         if isinstance(reply, Bytes):
             return self._bytes(request, reply)
-        return Response(encode(reply), media_type=JSON)
+        return reply if isinstance(reply, Response) else Response(encode(reply), media_type=JSON)
 
     async def events(self, request: Request) -> Response:
         """Events as they happen, as server-sent events."""
@@ -134,7 +122,18 @@ class Face:
         raw = await self._in_thread(lambda: encode(document(self._table.all_operations())))
         return Response(raw, media_type=JSON)
 
-    def _find(self, name: str) -> Operation[Any, Any]:
+    def _asked(self, operation: Operation[Any, Any], body: bytes) -> Any:
+        """What was asked, decoded. No body at all: nothing but the defaults."""
+        return decode(body or b"{}", operation.request)
+
+    def _run(self, request: Request, operation: Operation[Any, Any], asked: Any) -> Any:
+        """Carry out what was asked, in a thread: its reply, or a whole response."""
+        if ticket := request.headers.get(TICKET_HEADER):
+            return operation.run(self._services.for_job(ticket), asked)
+        return operation.run(self._services.for_actor(actor_of(request.scope)), asked)
+
+    def _find(self, request: Request) -> Operation[Any, Any]:
+        name = request.path_params["name"]
         operation = self._table.find_operation(name)
         if operation.place is not Place.KEEPER:
             raise NotFoundError(
@@ -181,17 +180,26 @@ def application(face: Face) -> Starlette:
             Route("/api/v1/openapi.json", face.openapi, methods=["GET"]),
             Route("/api/v1/{name}", face.operate, methods=["POST"]),
         ],
-        exception_handlers=gone(),
+        exception_handlers=exceptional(),
     )
 
 
-def gone() -> dict[Any, Any]:
-    """What becomes of a request whose peer went away before it had sent it."""
-    return {ClientDisconnect: _gone}
+def exceptional() -> dict[Any, Any]:
+    """What becomes of a request whose peer went away before it had sent it, and of one that no route takes."""
+    return {ClientDisconnect: _gone, HTTPException: _refused}
 
 
 def _failed(error: LastroError) -> Response:
     return Response(encode(failure_of(error)), STATUS.get(error.code, 500), media_type=JSON)
+
+
+async def _refused(_request: Request, error: HTTPException) -> Response:
+    """As an error of an operation: nothing here answers with another kind of content."""
+    failure = Failure(
+        code="usage" if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else "not_found",
+        message=error.detail,
+    )
+    return Response(encode(failure), error.status_code, headers=error.headers, media_type=JSON)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

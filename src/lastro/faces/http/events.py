@@ -19,6 +19,8 @@ from lastro.messages import N_
 
 QUEUE_LENGTH: Final = 10_000
 HEARTBEAT_S: Final = 15.0
+_DIGITS: Final = 18
+"""Of an id: no log is longer, and every database can compare it."""
 
 
 class EventFeed(Protocol):
@@ -42,10 +44,10 @@ def last_event_id(request: Request) -> int | None:
     text = request.headers.get("last-event-id") or request.query_params.get("after")
     if text is None:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(N_("This is not the id of an event: {text}"), text=text) from None
+    digits = text.removeprefix("-")  # -1: from the first
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS):
+        raise UsageError(N_("This is not the id of an event: {text}"), text=text[:100])
+    return int(text)
 
 
 async def event_stream(

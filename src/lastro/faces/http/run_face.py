@@ -26,8 +26,8 @@ from lastro.app.events import Event
 from lastro.app.failure import failure_of
 from lastro.errors import DeniedError
 from lastro.faces.http.admission import PeerProtocol
-from lastro.faces.http.application import JSON, Face, KeeperServices, Table, gone
-from lastro.faces.http.server import QuietServer
+from lastro.faces.http.application import JSON, Face, KeeperServices, Table, exceptional
+from lastro.faces.serving import QuietServer
 from lastro.messages import N_
 
 CONNECTIONS: Final = 16
@@ -132,7 +132,7 @@ def _application(face: Face) -> Starlette:
                 "/{rest:path}", _refuse, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
             ),
         ],
-        exception_handlers=gone(),
+        exception_handlers=exceptional(),
     )
 
 

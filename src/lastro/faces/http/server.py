@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Final
 
 import uvicorn
-from typing_extensions import override
 
 from lastro.app import operation as operations
 from lastro.faces.http.admission import Admission, PeerProtocol
 from lastro.faces.http.application import Face, KeeperServices, Table, application
 from lastro.faces.http.events import EventFeed
+from lastro.faces.serving import QuietServer, worker_threads
 
 THREADS: Final = 16
 GRACE_S: Final = 10
-
-
-class QuietServer(uvicorn.Server):
-    """uvicorn, without its signal handlers: the keeper has its own."""
-
-    async def end(self, stop: asyncio.Event) -> None:
-        """End serving once ``stop`` is set."""
-        await stop.wait()
-        self.should_exit = True
-
-    @override
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def serve(
@@ -49,7 +33,7 @@ async def serve(
     ``listeners`` are bound unix sockets (``transport.unix.bind_owner_only``), closed at the end; their files stay the caller's.
     ``admitted`` are the user ids that may ask anything: the keeper's own and root.
     """
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="http") as threads:
+    async with worker_threads(THREADS, "http") as threads:
         face = Face(services=services, feed=feed, table=table, threads=threads, stopping=stop)
         server = QuietServer(
             uvicorn.Config(
