@@ -44,7 +44,7 @@ class Context:
     @cached_property
     def zone(self) -> tzinfo:
         """The terminal's zone."""
-        from lastro.faces.cli.instants import local_zone  # noqa: PLC0415  only for commands with times
+        from lastro.faces.wording.instants import local_zone  # noqa: PLC0415  only for commands with times
 
         return local_zone(self.environment, offset_s=self.utc_offset_s)
 
@@ -101,7 +101,7 @@ class Context:
         return self.environment.get("HOME") or os.path.expanduser("~")
 
     def _echo(self, time_ns: int) -> None:
-        from lastro.faces.cli.instants import age, clock_time_with_zone  # noqa: PLC0415  as above
+        from lastro.faces.wording.instants import age, clock_time_with_zone  # noqa: PLC0415  as above
 
         clock, ago = clock_time_with_zone(time_ns, self.zone), age(time_ns, self.now_ns)
         self.terminal.note(_("as of {time} ({age})", time=clock, age=ago))

@@ -261,9 +261,16 @@ def _agents(tour: Tour) -> None:
     agents(tour)
 
 
+def _console(tour: Tour) -> None:
+    from lastro.faces.cli.demo_console import console  # noqa: PLC0415  help needs none of it
+
+    console(tour)
+
+
 SCENES: Final[tuple[tuple[str, Callable[[Tour], None]], ...]] = (
     (N_("1. A directory is protected, continuously"), _protect),
     (N_("2. Without anything running"), _alone),
     (N_("3. A gateway to models, one of them offline"), _gateway),
     (N_("4. An agent under a safety net"), _agents),
+    (N_("5. The console, where a human sees and decides"), _console),
 )

@@ -54,12 +54,13 @@ class _Live:
             self._show(event)
 
     def _show(self, event: Event) -> None:
-        from lastro.faces.cli.render.review_events import SENTENCES  # noqa: PLC0415  most commands tell nothing
+        from lastro.faces.cli.render.events import TerminalSpeaker  # noqa: PLC0415  most commands tell nothing
+        from lastro.faces.wording.review_events import SENTENCES  # noqa: PLC0415  as above
 
         if event.kind in LAST:
             self.close()
         say = SENTENCES.get(event.kind)
-        text = say(event.parameters, self._context) if say else ""
+        text = say(event.parameters, TerminalSpeaker(self._context)) if say else ""
         if not text:
             return
         if not self._context.terminal.moving:

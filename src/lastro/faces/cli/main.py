@@ -19,10 +19,10 @@ from lastro.domain.paths import from_bytes
 from lastro.errors import LastroError, StorageFullError, UsageError
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.settings import read_settings
-from lastro.faces.cli.shell import quote
 from lastro.faces.cli.terminal import Terminal
 from lastro.faces.translation import choose_language, has_language, languages, sentence, use_language
 from lastro.faces.translation import gettext as _
+from lastro.faces.wording.shell import quote
 from lastro.messages import N_
 
 INTERRUPTED: Final = 130

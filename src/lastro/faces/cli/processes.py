@@ -86,6 +86,16 @@ def runner_serve() -> click.Command:
     return _command("serve", _("Run what waits in the queue, and stay."), details, "serve_runner", [parallel])
 
 
+def job_logs() -> click.Command:
+    """``lastro job logs``."""
+    job = Explained(
+        ["job"], metavar="[JOB]", required=False, help=_("Which: job-N; the last one if not given.")
+    )
+    follow = click.Option(["-f", "--follow"], is_flag=True, help=_("Go on until it is over."))
+    details = _("One line for everything that happened in it. The exit code is 0 unless the job failed.")
+    return _command("logs", _("Show the log of a job."), details, "follow_job", [job, follow])
+
+
 def _command(
     name: str, summary: str, details: str, function: str, params: list[click.Parameter]
 ) -> click.Command:

@@ -10,19 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from lastro.domain.paths import printable
 from lastro.domain.progress import Progress, Report, silent
-from lastro.faces.cli.render.words import shortened, size
 from lastro.faces.cli.terminal import Terminal
-from lastro.faces.translation import gettext as _
-from lastro.faces.translation import ngettext
-from lastro.messages import N_
+from lastro.faces.wording.progress_words import describe
 
-PHASES: Final = {
-    "capture": N_("Capturing"),
-    "trees": N_("Checking directories"),
-    "packs": N_("Checking packs"),
-}
+__all__ = ["describe", "show_progress"]
+
 _PAUSE_S: Final = 0.5
 """How long work may last without a word."""
 _EVERY_S: Final = 0.25
@@ -82,17 +75,3 @@ class _Line:
         stop = getattr(self._status, "stop", None)
         if stop is not None:
             stop()
-
-
-def describe(progress: Progress) -> str:
-    """``Reading: 120 of 2 000 files, 3.2 MB``, and what is being looked at."""
-    phase = _(PHASES[progress.phase]) if progress.phase in PHASES else progress.phase
-    if progress.total_files is None:
-        files = ngettext("{count} file", "{count} files", progress.files)
-    else:
-        files = _("{done} of {total} files", done=progress.files, total=progress.total_files)
-    amount = size(progress.bytes)
-    if progress.total_bytes is not None:
-        amount = _("{done} of {total}", done=amount, total=size(progress.total_bytes))
-    path = f"  {shortened(printable(progress.path), 60)}" if progress.path else ""
-    return f"{phase}: {files}, {amount}{path}"

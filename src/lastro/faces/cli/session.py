@@ -23,7 +23,7 @@ class Session:
 
     def run(self, operation: Operation[Any, Any], request: Struct) -> Any:
         """The reply of ``operation`` to ``request``."""
-        if operation.place is Place.CALLER:
+        if operation.place is not Place.KEEPER:
             require_available(self.desk.places, operation.name)
             return operation.run(self.desk, request)
         return self.desk.caller.call(operation.name, request)

@@ -22,11 +22,12 @@ from lastro.faces.translation import gettext as _
 from lastro.messages import N_
 
 SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    (N_("Start"), ("up", "demo", "init", "status", "doctor")),
-    (N_("Keep and look"), ("capture", "log", "diff", "cat", "find")),
+    (N_("Start"), ("up", "demo", "init", "status", "doctor", "login", "desktop")),
+    (N_("Keep and look"), ("capture", "log", "diff", "ls", "cat", "tar", "find", "events")),
     (N_("Bring back"), ("restore", "undo")),
     (N_("Agents"), ("run", "runs", "proposal", "project", "policy", "approver", "audit", "runner")),
-    (N_("Servers and services"), ("server", "node", "keeper", "repo")),
+    (N_("People and programs"), ("invite", "session", "token")),
+    (N_("Servers and services"), ("server", "node", "keeper", "repo", "notify", "job")),
     (N_("Models"), ("gateway",)),
     (N_("More"), ("completion",)),
 )
@@ -37,6 +38,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "node.roots": N_("Directories that the node watches."),
     "keeper": N_("The keeper: it pulls from the nodes and keeps."),
     "repo": N_("The repository."),
+    "notify": N_("Through what people are told of what they have to know."),
     "gateway": N_("The gateway between coding tools and the models of many providers."),
     "gateway.providers": N_("Providers of models, and their keys."),
     "gateway.models": N_("Offline models on this machine."),
@@ -48,8 +50,11 @@ GROUPS: Final[Mapping[str, str]] = {
     "project": N_("A project's own files for agents."),
     "policy": N_("What agents may do, and who has to approve it."),
     "approver": N_("Who may approve, and their keys."),
+    "session": N_("Browsers that are signed in to the console."),
+    "token": N_("Programs that ask in your name."),
     "audit": N_("Whether everything that was decided is as it was signed."),
-    "runner": N_("The runner: it takes the runs that no terminal started."),
+    "runner": N_("The runner: it takes the runs and jobs that no terminal started."),
+    "job": N_("What the console and the API asked this machine to do."),
 }
 
 PROCESSES: Final[Mapping[str, str]] = {
@@ -60,7 +65,9 @@ PROCESSES: Final[Mapping[str, str]] = {
     "node.pair": "lastro.faces.cli.processes:node_pair",
     "gateway.serve": "lastro.faces.cli.processes:gateway_serve",
     "runner.serve": "lastro.faces.cli.processes:runner_serve",
+    "job.logs": "lastro.faces.cli.processes:job_logs",
     "completion": "lastro.faces.cli.completion:completion",
+    "desktop": "lastro.faces.cli.desktop:desktop",
 }
 """Commands that are no operations: processes that stay, and what only a shell needs."""
 

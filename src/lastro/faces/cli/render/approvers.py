@@ -7,9 +7,10 @@ from typing import Any
 from lastro.app.requests.policy import ApproverItem, ApproversReply, AuditReply
 from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.render import review_words, words
+from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext, sentence
+from lastro.faces.wording import review_words
 
 
 def approvers(reply: ApproversReply, request: Any, context: Context) -> None:
@@ -29,7 +30,7 @@ def _row(one: ApproverItem, context: Context) -> list[str]:
         one.key_id,
         review_words.roles(one.roles),
         state,
-        _("key on this machine") if one.here else "",
+        _("passkey") if one.alg == "webauthn" else _("key on this machine") if one.here else "",
     ]
 
 

@@ -11,6 +11,7 @@ from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
+from lastro.faces.wording import plain
 from lastro.messages import N_
 
 WARNINGS: Final = {
@@ -44,11 +45,11 @@ def warned(warning: SnapshotWarning, root: str) -> str:
 
 
 def _line(snapshot: Captured, context: Context) -> str:
-    name = context.terminal.style(words.snapshot(snapshot.snapshot), fg="yellow")
-    place = words.place(snapshot.server, snapshot.path)
+    name = context.terminal.style(plain.snapshot(snapshot.snapshot), fg="yellow")
+    place = plain.place(snapshot.server, snapshot.path)
     if snapshot.unchanged:
         return f"{name}  {place}  {_('nothing has changed since')}"
     numbers = snapshot.statistics
     files = ngettext("{count} file", "{count} files", numbers.files)
     changes = f"+{numbers.added} ~{numbers.changed} -{numbers.removed}"
-    return f"{name}  {place}  {changes}  {files}, {words.size(numbers.bytes)}"
+    return f"{name}  {place}  {changes}  {files}, {plain.size(numbers.bytes)}"

@@ -8,8 +8,8 @@ from typing import Final
 from lastro.domain.changes import Change, ChangeKind
 from lastro.domain.entry import Entry
 from lastro.domain.paths import printable
-from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
+from lastro.faces.wording import plain
 
 SIGNS: Final = {
     ChangeKind.ADDED: ("+", "green"),
@@ -30,23 +30,23 @@ def in_words(before: Entry | None, after: Entry | None) -> str:
 
 
 def _whole(entry: Entry) -> str:
-    kind = words.entry_type(entry.type)
+    kind = plain.entry_type(entry.type)
     if entry.link_target is not None:
         return f"{kind} → {printable(entry.link_target)}"
-    return f"{kind}, {words.size(entry.size)}" if entry.type == "file" else kind
+    return f"{kind}, {plain.size(entry.size)}" if entry.type == "file" else kind
 
 
 def _content(before: Entry, after: Entry) -> str:
     if before.digest is None or after.digest is None:
         return _("content (not kept on one side)")
-    return _("content, {before} → {after}", before=words.size(before.size), after=words.size(after.size))
+    return _("content, {before} → {after}", before=plain.size(before.size), after=plain.size(after.size))
 
 
 def _size(before: Entry, after: Entry) -> str:
     """The size of what differs in content is said with it."""
     if before.digest != after.digest:
         return ""
-    return _("size {before} → {after}", before=words.size(before.size), after=words.size(after.size))
+    return _("size {before} → {after}", before=plain.size(before.size), after=plain.size(after.size))
 
 
 def _mode(before: Entry, after: Entry) -> str:
@@ -54,7 +54,7 @@ def _mode(before: Entry, after: Entry) -> str:
 
 
 def _owner(before: Entry, after: Entry) -> str:
-    return _("owner {before} → {after}", before=words.owner(before), after=words.owner(after))
+    return _("owner {before} → {after}", before=plain.owner(before), after=plain.owner(after))
 
 
 def _group(before: Entry, after: Entry) -> str:

@@ -8,11 +8,12 @@ from lastro.app.requests.proposals import Decided, Edited, RejectedOrCommented
 from lastro.domain.changes import ChangeKind
 from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.render import review_words, words
+from lastro.faces.cli.render import words
 from lastro.faces.cli.render.changes import SIGNS, in_words
 from lastro.faces.cli.render.restoration import NOTES, VERBS
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
+from lastro.faces.wording import plain, review_words
 
 _MOST = 30
 
@@ -36,7 +37,7 @@ def _name(reply: Decided) -> str:
 
 def _planned(reply: Decided, context: Context) -> None:
     terminal = context.terminal
-    place = words.place(reply.plan.server, reply.plan.destination)
+    place = plain.place(reply.plan.server, reply.plan.destination)
     if reply.undoes:
         title = _("Take {name} back in {place}:", name=review_words.proposal(reply.undoes), place=place)
     else:
@@ -108,9 +109,9 @@ def _waiting(reply: Decided, context: Context) -> None:
 
 def _done(reply: Decided, context: Context) -> None:
     terminal, count = context.terminal, len(reply.plan.changes.changes)
-    place = words.place(reply.plan.server, reply.plan.destination)
+    place = plain.place(reply.plan.server, reply.plan.destination)
     if not reply.done:
-        state = review_words.colored(review_words.PROPOSAL_STATES, reply.state, context)
+        state = words.colored(review_words.PROPOSAL_STATES, reply.state, context)
         terminal.line(f"{_name(reply)}  {state}")
         return
     if reply.undoes:
@@ -147,7 +148,7 @@ def _done(reply: Decided, context: Context) -> None:
 def rejected(reply: RejectedOrCommented, request: Any, context: Context) -> None:
     """``reject``, ``comment`` and ``rebase``."""
     terminal = context.terminal
-    state = review_words.colored(review_words.PROPOSAL_STATES, reply.state, context)
+    state = words.colored(review_words.PROPOSAL_STATES, reply.state, context)
     terminal.line(f"{review_words.proposal(reply.proposal, reply.revision)}  {state}")
     if reply.new_proposal:
         name = review_words.proposal(reply.new_proposal)

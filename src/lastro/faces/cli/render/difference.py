@@ -15,6 +15,7 @@ from lastro.faces.cli.render import words
 from lastro.faces.cli.render.changes import SIGNS, in_words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
+from lastro.faces.wording import plain
 
 _COLORS: Final = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -34,7 +35,7 @@ def difference(reply: Difference, request: Diff, context: Context) -> None:
 
 
 def _side(side: SideOfDiff, context: Context) -> str:
-    place = words.place(side.server, side.path)
+    place = plain.place(side.server, side.path)
     if side.live:
         return _("{place}, live", place=place)
     if not side.snapshot:
@@ -43,7 +44,7 @@ def _side(side: SideOfDiff, context: Context) -> str:
     return _(
         "{place}, {name} of {time} ({age})",
         place=place,
-        name=words.snapshot(side.snapshot),
+        name=plain.snapshot(side.snapshot),
         time=when,
         age=ago,
     )

@@ -7,6 +7,7 @@ from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
+from lastro.faces.wording import plain
 
 
 def found(reply: FindReply, request: Find, context: Context) -> None:
@@ -16,19 +17,19 @@ def found(reply: FindReply, request: Find, context: Context) -> None:
         terminal.note(_("Nothing is called {name}.", name=request.name))
         return
     for item in reply.items:
-        place = words.place(item.server, item.path)
+        place = plain.place(item.server, item.path)
         if item.deleted_ns is not None:
             place = terminal.style(place, fg="red")
         terminal.line(f"{place}  {_described(item, context)}")
-        terminal.line(f"    {words.restore_command(item.server, item.path, item.snapshot)}")
+        terminal.line(f"    {plain.restore_command(item.server, item.path, item.snapshot)}")
     if reply.more:
         terminal.note(_("There is more: --limit {limit} shows it.", limit=request.limit * 10))
 
 
 def _described(item: FoundItem, context: Context) -> str:
-    parts = [words.entry_type(item.type)]
+    parts = [plain.entry_type(item.type)]
     if item.type == "file":
-        parts.append(words.size(item.size))
+        parts.append(plain.size(item.size))
     parts.append(ngettext("{count} version", "{count} versions", item.versions))
     if item.deleted_ns is None:
         parts.append(_("last change {age}", age=words.ago(item.time_ns, context)))

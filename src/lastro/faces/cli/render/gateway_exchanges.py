@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from lastro.app.requests.gateway import (
     ExchangeItem,
@@ -16,31 +16,14 @@ from lastro.app.requests.gateway import (
 from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import words
-from lastro.faces.cli.render.gateway_words import money, span, sum_of, tokens, warn_of
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext, sentence
-from lastro.messages import N_
-
-OUTCOMES: Final = {
-    "answered": (N_("answered"), "green"),
-    "failed": (N_("failed"), "red"),
-    "broken": (N_("broken off"), "red"),
-    "abandoned": (N_("client left"), "yellow"),
-    "refused": (N_("refused"), "yellow"),
-    "interrupted": (N_("gateway was killed"), "red"),
-    "running": (N_("running"), None),
-}
-
-SAVINGS: Final = {
-    "prompt_cache": N_("read from a provider's cache"),
-    "offline": N_("answered by a local model"),
-    "cheaper_model": N_("answered by a cheaper model of the route"),
-}
+from lastro.faces.wording.gateway_words import OUTCOMES, SAVINGS, money, span, sum_of, tokens
 
 
 def usage(reply: UsageReply, request: Any, context: Context) -> None:
     """A line for each group, the sum, and what was saved."""
-    warn_of(reply.problems, context)
+    words.warn_of(reply.problems, context)
     terminal = context.terminal
     if not reply.total.exchanges:
         terminal.line(_("Nothing was asked since {time}.", time=words.moment(reply.since_ns, context)))

@@ -7,8 +7,9 @@ from typing import Any, Final
 from lastro.app.requests.gateway import KeyAdded, KeyList, KeyState
 from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.render import gateway_words, words
+from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
+from lastro.faces.wording import gateway_words
 from lastro.messages import N_
 
 STATES: Final = {

@@ -7,8 +7,9 @@ from typing import Any, Final
 from lastro.app.requests.gateway import ModelHere, ModelList, ModelRemoved, ModelState
 from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.render import gateway_words, words
+from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
+from lastro.faces.wording import gateway_words, plain
 from lastro.messages import N_
 
 FITS: Final = {
@@ -66,7 +67,7 @@ def _row(model: ModelState, context: Context) -> list[str]:
 def _size(model: ModelState) -> str:
     if not model.size:
         return "?"
-    return f"~{words.size(model.size)}" if model.size_estimated else words.size(model.size)
+    return f"~{plain.size(model.size)}" if model.size_estimated else plain.size(model.size)
 
 
 def here(reply: ModelHere, request: Any, context: Context) -> None:
@@ -75,7 +76,7 @@ def here(reply: ModelHere, request: Any, context: Context) -> None:
     said = _("{name} was here already.", name=name) if reply.already else _("{name} is here.", name=name)
     context.terminal.line(said)
     rows = [
-        [_("size"), words.size(reply.size)],
+        [_("size"), plain.size(reply.size)],
         [_("context"), gateway_words.tokens(reply.context) if reply.context else "?"],
         [_("licence"), printable(reply.licence) or "?"],
         ["SHA-256", reply.digest],
@@ -93,7 +94,7 @@ def removed(reply: ModelRemoved, request: Any, context: Context) -> None:
         _(
             "{name} is removed; {size} are free again.",
             name=printable(reply.name),
-            size=words.size(reply.size),
+            size=plain.size(reply.size),
         )
     )
     del request

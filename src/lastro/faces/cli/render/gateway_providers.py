@@ -7,10 +7,11 @@ from typing import Any, Final
 from lastro.app.requests.gateway import GatewayStatus, ProviderList, ProviderRemoved, ProviderState
 from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.instants import duration
-from lastro.faces.cli.render import gateway_words, words
+from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext, sentence
+from lastro.faces.wording import gateway_words
+from lastro.faces.wording.instants import duration
 from lastro.messages import N_
 
 KEYS: Final = {
@@ -32,7 +33,7 @@ TOOLS: Final = {"yes": N_("calls tools"), "no": N_("calls no tools"), "unknown":
 
 def providers(reply: ProviderList, request: Any, context: Context) -> None:
     """All providers."""
-    gateway_words.warn_of(reply.problems, context)
+    words.warn_of(reply.problems, context)
     for state in reply.providers:
         provider(state, request, context)
     if all(state.kind == "offline" for state in reply.providers):

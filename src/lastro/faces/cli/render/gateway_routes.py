@@ -7,10 +7,10 @@ from typing import Any, Final
 from lastro.app.requests.gateway import EnvironmentReply, RouteExplained, RouteList
 from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.render import gateway_words, words
-from lastro.faces.cli.shell import command
+from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import sentence
+from lastro.faces.wording.shell import command
 from lastro.messages import N_
 
 REASONS: Final = {
@@ -31,7 +31,7 @@ REASONS: Final = {
 
 def explained(reply: RouteExplained, request: Any, context: Context) -> None:
     """The route, and how each model fared."""
-    gateway_words.warn_of(reply.problems, context)
+    words.warn_of(reply.problems, context)
     terminal = context.terminal
     for passed in reply.passed:
         name, _separator, condition = passed.partition(": ")

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from lastro.app.requests import Log, LogItem, LogReply
 from lastro.domain.paths import is_within, printable, relative_to
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
-from lastro.messages import N_
-
-OPERATIONS: Final = {
-    "added": (N_("added"), "green"),
-    "changed": (N_("changed"), "yellow"),
-    "removed": (N_("deleted"), "red"),
-}
-REASONS: Final = {
-    "first": N_("first snapshot"),
-    "schedule": N_("scheduled"),
-    "request": N_("asked for"),
-    "apply": N_("restore or undo"),
-    "run": N_("a run"),
-    "edit": N_("edited"),
-}
-APPLIES: Final = {"restore": N_("restored"), "undo": N_("undone"), "proposal": N_("approved")}
-OUTCOMES: Final = {
-    "partial": N_("in part"),
-    "conflict": N_("not done: something had changed meanwhile"),
-    "rolled_back": N_("not done: it was interrupted"),
-}
+from lastro.faces.wording import plain
+from lastro.faces.wording.history_words import APPLIES, OPERATIONS, OUTCOMES, REASONS
 
 
 def log(reply: LogReply, request: Log, context: Context) -> None:
@@ -43,7 +22,7 @@ def log(reply: LogReply, request: Log, context: Context) -> None:
     named = len({item.path for item in reply.items}) > 1 or not reply.path
     if not named:
         rows = [[row[0], row[1], row[2], row[4], row[5]] for row in rows]
-        terminal.note(words.place(reply.items[0].server, reply.path))
+        terminal.note(plain.place(reply.items[0].server, reply.path))
     lines = words.columns(rows)
     for item, line in zip(reply.items, lines, strict=True):
         terminal.line(_colored(item, words.shortened(line, terminal.width), context))
@@ -54,16 +33,16 @@ def log(reply: LogReply, request: Log, context: Context) -> None:
 def _nothing(reply: LogReply, request: Log) -> str:
     if request.reference is None:
         return _("Nothing has been kept yet.")
-    place = words.place(request.reference.server, reply.path)
+    place = plain.place(request.reference.server, reply.path)
     if request.reference.at is not None:
         return _("Nothing of {place} had been kept by then.", place=place)
     return _("Nothing of {place} has ever been kept.", place=place)
 
 
 def _row(item: LogItem, base: str, context: Context) -> list[str]:
-    name = words.apply(item.number) if item.kind == "apply" else words.snapshot(item.number)
+    name = plain.apply(item.number) if item.kind == "apply" else plain.snapshot(item.number)
     when, ago = words.moment(item.time_ns, context), words.ago(item.time_ns, context)
-    where = words.place(item.server, item.path)
+    where = plain.place(item.server, item.path)
     if item.kind == "version":
         return [name, when, ago, where, _(OPERATIONS[item.operation][0]), _version_text(item)]
     if item.kind == "apply":
@@ -88,7 +67,7 @@ def _row(item: LogItem, base: str, context: Context) -> list[str]:
 def _version_text(item: LogItem) -> str:
     parts = []
     if item.operation != "removed" and item.size is not None:
-        parts.append(words.size(item.size))
+        parts.append(plain.size(item.size))
     if item.digest and item.operation != "removed":
         parts.append(item.digest[:12])
     if item.torn:

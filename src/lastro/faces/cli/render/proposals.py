@@ -18,13 +18,13 @@ from lastro.app.requests.proposals import (
 from lastro.domain.paths import from_bytes, printable
 from lastro.domain.proposal import Selection
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.render import review_words, words
+from lastro.faces.cli.render import words
 from lastro.faces.cli.render.changes import in_words
 from lastro.faces.cli.render.difference import visible
 from lastro.faces.cli.render.runs import steps
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
-from lastro.messages import N_
+from lastro.faces.wording import plain, review_words
 
 _SIGNS: Final = {
     "added": ("+", "green"),
@@ -34,11 +34,6 @@ _SIGNS: Final = {
 }
 _COLORS: Final = {"+": "green", "-": "red"}
 _WAITING: Final = frozenset({"open", "conflict", "held", "changes_requested", "approved", "partly_approved"})
-VERDICTS: Final = {
-    "approve": N_("approved"),
-    "reject": N_("rejected"),
-    "comment": N_("sent back"),
-}
 
 
 def proposals(reply: ProposalsReply, request: Any, context: Context) -> None:
@@ -58,13 +53,13 @@ def _row(one: ProposalSummary, context: Context) -> list[str]:
     checks = ngettext("{count} check failed", "{count} checks failed", one.failed_checks)
     return [
         review_words.proposal(one.proposal, one.revision),
-        review_words.colored(review_words.PROPOSAL_STATES, one.state, context),
-        review_words.colored(review_words.RISKS, one.risk, context),
+        words.colored(review_words.PROPOSAL_STATES, one.state, context),
+        words.colored(review_words.RISKS, one.risk, context),
         words.ago(one.time_ns, context),
         ngettext("{count} path", "{count} paths", one.files),
         checks if one.failed_checks else "",
         printable(one.target),
-        words.shortened(words.one_line(one.purpose), 50),
+        words.shortened(plain.one_line(one.purpose), 50),
     ]
 
 
@@ -83,8 +78,8 @@ def proposal(reply: ProposalReply, request: Any, context: Context) -> None:
 def _head(reply: ProposalReply, context: Context) -> None:
     terminal = context.terminal
     name = review_words.proposal(reply.proposal, reply.revision)
-    state = review_words.colored(review_words.PROPOSAL_STATES, reply.state, context)
-    risk = review_words.colored(review_words.RISKS, reply.risk, context)
+    state = words.colored(review_words.PROPOSAL_STATES, reply.state, context)
+    risk = words.colored(review_words.RISKS, reply.risk, context)
     terminal.line(f"{terminal.style(name, bold=True)}  {state}  {risk}")
     for line in words.columns(_facts(reply, context)):
         terminal.line(f"  {line}")
@@ -100,7 +95,7 @@ def _head(reply: ProposalReply, context: Context) -> None:
 
 
 def _facts(reply: ProposalReply, context: Context) -> list[list[str]]:
-    rows = [[_("in"), printable(reply.target)], [_("asked"), words.one_line(reply.purpose)]]
+    rows = [[_("in"), printable(reply.target)], [_("asked"), plain.one_line(reply.purpose)]]
     if reply.run:
         agent = f"{review_words.run(reply.run)}, {printable(reply.agent)} ({printable(reply.role)})"
         rows.append([_("made by"), agent])
@@ -113,7 +108,7 @@ def _facts(reply: ProposalReply, context: Context) -> list[list[str]]:
         rows.append([_("used"), review_words.usage(tokens=tokens, money=used.money, wall_ns=used.wall_ns)])
     if reply.enforcement is not None:
         rows.append([_("confined"), _("in a {view}", view=review_words.enforcement(reply.enforcement))])
-    rows.append([_("snapshots"), f"{words.snapshot(reply.before)} → {words.snapshot(reply.after)}"])
+    rows.append([_("snapshots"), f"{plain.snapshot(reply.before)} → {plain.snapshot(reply.after)}"])
     if reply.state in _WAITING:
         rows.append([_("expires"), words.moment(reply.expires_ns, context)])
     return rows
@@ -121,7 +116,7 @@ def _facts(reply: ProposalReply, context: Context) -> list[list[str]]:
 
 def _checks(reply: ProposalReply, context: Context) -> None:
     for check in reply.checks:
-        verdict = review_words.colored(review_words.VERDICTS, check.verdict, context)
+        verdict = words.colored(review_words.VERDICTS, check.verdict, context)
         context.terminal.line(f"  {_('check')} {printable(check.name)}: {verdict}")
         if check.verdict in {"failed", "timed_out"}:
             for text in check.output.splitlines()[-10:]:
@@ -169,7 +164,11 @@ def _totals(reply: ProposalReply, context: Context) -> None:
 
 def _decision(decision: ShownDecision, context: Context) -> None:
     terminal = context.terminal
-    verdict = _(VERDICTS[decision.verdict]) if decision.verdict in VERDICTS else printable(decision.verdict)
+    verdict = (
+        _(review_words.DECISIONS[decision.verdict])
+        if decision.verdict in review_words.DECISIONS
+        else printable(decision.verdict)
+    )
     parts = [
         words.moment(decision.time_ns, context),
         printable(decision.actor),

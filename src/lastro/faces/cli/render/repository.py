@@ -10,6 +10,7 @@ from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
+from lastro.faces.wording import plain
 
 
 def initialized(reply: Initialized, request: Any, context: Context) -> None:
@@ -37,14 +38,14 @@ def checked(reply: CheckReply, request: Check, context: Context) -> None:
         ngettext("{count} record", "{count} records", reply.records),
         ngettext("{count} pack", "{count} packs", reply.packs),
         ngettext("{count} chunk", "{count} chunks", reply.chunks),
-        words.size(reply.bytes),
+        plain.size(reply.bytes),
     ]
     for finding in reply.findings:
         terminal.line(f"{finding.code}  {printable(finding.object)}  {printable(finding.detail)}".rstrip())
         for path in finding.paths:
             terminal.line(f"    {printable(path)}")
         if finding.snapshots:
-            terminal.line("    " + " ".join(words.snapshot(number) for number in finding.snapshots))
+            terminal.line("    " + " ".join(plain.snapshot(number) for number in finding.snapshots))
     if reply.sound:
         terminal.line(terminal.style(_("sound"), fg="green", bold=True) + ": " + ", ".join(looked))
         if not request.read_data:
@@ -58,7 +59,7 @@ def statistics(reply: RepositoryStatistics, request: Any, context: Context) -> N
     rows = [
         [_("repository"), reply.repository],
         [_("place"), printable(reply.path)],
-        [_("size"), words.size(reply.bytes)],
+        [_("size"), plain.size(reply.bytes)],
         [_("snapshots"), str(reply.snapshots)],
         [_("records"), str(reply.records)],
         [_("packs"), str(reply.packs)],

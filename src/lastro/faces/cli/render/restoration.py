@@ -14,31 +14,10 @@ from lastro.faces.cli.render import words
 from lastro.faces.cli.render.changes import SIGNS, in_words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
-from lastro.messages import N_
+from lastro.faces.wording import plain
+from lastro.faces.wording.restore_words import NOTES, VERBS, WARNINGS
 
-WARNINGS: Final = {
-    "changed_since": N_("{path} was changed by somebody since; that change is lost (a snapshot keeps it)"),
-    "not_empty": N_("{path} is left: it holds something newer"),
-    "not_stored": N_("{path}: its content could not be read when it was captured, so it is left out"),
-    "torn": N_("{path} changed while it was captured: its content may mix two states"),
-    "last_version": N_("{path} is deleted now; this is its last version"),
-}
-NOTES: Final = {
-    "not_permitted": N_("{path}: not permitted to set {detail}"),
-    "not_supported": N_("{path}: the file system there cannot hold {detail}"),
-    "in_place": N_("{path}: written in place"),
-    "skipped": N_("{path}: left out ({detail})"),
-    "conflict": N_("{path}: something else changed it meanwhile, so it was left alone"),
-    "edited_since": N_("{path}: somebody changed it as soon as it was written; their change is kept"),
-    "commits": N_("its commits are here as {detail}"),
-    "commits_gone": N_("the commits of {detail} are not kept any more; its files are applied"),
-    "commits_refused": N_("its commits could not be brought: {detail}"),
-}
-VERBS: Final = {
-    ChangeKind.ADDED: N_("add"),
-    ChangeKind.CHANGED: N_("change"),
-    ChangeKind.REMOVED: N_("delete"),
-}
+__all__ = ["NOTES", "VERBS", "WARNINGS", "restoration"]
 
 _MOST_NOTES: Final = 30
 """Lines; somebody who is not root gets two for every file of another owner."""
@@ -58,9 +37,9 @@ def restoration(reply: Restoration, request: Any, context: Context) -> None:
 
 def _nothing(plan: Plan, request: Any) -> str:
     if plan.undoes:
-        return _("Everything is as it was before {apply} already.", apply=words.apply(plan.undoes))
+        return _("Everything is as it was before {apply} already.", apply=plain.apply(plan.undoes))
     path = request.to or request.reference.path or plan.destination
-    return _("{place} is so already; nothing to do.", place=words.place(plan.server, path))
+    return _("{place} is so already; nothing to do.", place=plain.place(plan.server, path))
 
 
 def _planned(plan: Plan, context: Context) -> None:
@@ -85,9 +64,9 @@ def _planned(plan: Plan, context: Context) -> None:
 def _title(plan: Plan, context: Context) -> str:
     place = _place(plan)
     if plan.undoes:
-        return _("Undo {apply} in {place}:", apply=words.apply(plan.undoes), place=place)
+        return _("Undo {apply} in {place}:", apply=plain.apply(plan.undoes), place=place)
     when, ago = words.moment(plan.time_ns, context), words.ago(plan.time_ns, context)
-    name = words.snapshot(plan.snapshot)
+    name = plain.snapshot(plan.snapshot)
     return _(
         "Restore into {place} what {name} of {time} has ({age}):", place=place, name=name, time=when, age=ago
     )
@@ -101,7 +80,7 @@ def _common_directory(plan: Plan) -> str:
 
 
 def _place(plan: Plan) -> str:
-    return words.place(plan.server, join(plan.destination, _common_directory(plan)))
+    return plain.place(plan.server, join(plan.destination, _common_directory(plan)))
 
 
 def _counts(plan: Plan) -> str:
@@ -113,6 +92,14 @@ def _counts(plan: Plan) -> str:
         parts.append(ngettext("{count} to change", "{count} to change", count))
     if count := counts[ChangeKind.REMOVED]:
         parts.append(ngettext("{count} to delete", "{count} to delete", count))
+    if plan.changes.written and plan.free is not None:
+        parts.append(
+            _(
+                "{size} to write, {free} free there",
+                size=plain.size(plan.changes.written),
+                free=plain.size(plan.free),
+            )
+        )
     return ", ".join(parts)
 
 
@@ -125,7 +112,7 @@ def _warning(warning: PlanWarning, plan: Plan) -> str:
 def _done(reply: Restoration, context: Context) -> None:
     terminal, plan = context.terminal, reply.plan
     place = _place(plan)
-    name = words.apply(reply.apply)
+    name = plain.apply(reply.apply)
     if reply.outcome in {"conflict", "rolled_back"}:
         terminal.line(_("{name}: nothing was changed in {place}.", name=name, place=place))
     elif reply.outcome == "partial":
@@ -142,7 +129,7 @@ def _done(reply: Restoration, context: Context) -> None:
 
 
 def _how_many(reply: Restoration, place: str) -> str:
-    count, name = len(reply.plan.changes.changes), words.apply(reply.apply)
+    count, name = len(reply.plan.changes.changes), plain.apply(reply.apply)
     if not reply.apply:  # inside a run, which records nothing of it
         return ngettext(
             "{count} path restored in {place}.", "{count} paths restored in {place}.", count, place=place

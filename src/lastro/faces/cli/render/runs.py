@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lastro.app.requests.runs import RunDetail, RunReply, RunsReply, RunSummary
+from lastro.app.requests.runs import RunDetail, RunReply, RunsReply, RunSummary, RunTranscript, TranscriptLine
 from lastro.domain.paths import from_bytes, printable
 from lastro.domain.run import RunFacts, RunStep
 from lastro.faces.cli.context import Context
-from lastro.faces.cli.render import review_words, words
+from lastro.faces.cli.render import words
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
+from lastro.faces.wording import plain, review_words
 
 _MOST_PATHS = 6
 
@@ -19,7 +20,7 @@ def ended(reply: RunReply, request: Any, context: Context) -> None:
     """How a run ended, and what to do next."""
     terminal = context.terminal
     name = terminal.style(review_words.run(reply.run), bold=True)
-    state = review_words.colored(review_words.RUN_STATES, reply.state, context)
+    state = words.colored(review_words.RUN_STATES, reply.state, context)
     if reply.state == "queued":
         terminal.line(_("{name} waits for a runner: lastro runner serve", name=review_words.run(reply.run)))
         return
@@ -52,7 +53,7 @@ def ended(reply: RunReply, request: Any, context: Context) -> None:
 
 def _next(proposal: int, risk: str, context: Context) -> None:
     terminal, name = context.terminal, review_words.proposal(proposal)
-    shown = review_words.colored(review_words.RISKS, risk, context) if risk else ""
+    shown = words.colored(review_words.RISKS, risk, context) if risk else ""
     terminal.line("  ".join(filter(None, (terminal.style(name, bold=True), shown))))
     terminal.note(_("Look at it: lastro proposal show {name}", name=name))
 
@@ -72,24 +73,24 @@ def runs(reply: RunsReply, request: Any, context: Context) -> None:
 def _row(run: RunSummary, context: Context) -> list[str]:
     return [
         review_words.run(run.run),
-        review_words.colored(review_words.RUN_STATES, run.state, context),
+        words.colored(review_words.RUN_STATES, run.state, context),
         words.ago(run.began_ns, context),
         printable(run.agent),
         printable(run.project),
         review_words.proposal(run.proposal) if run.proposal else "",
-        words.shortened(words.one_line(run.purpose), 60),
+        words.shortened(plain.one_line(run.purpose), 60),
     ]
 
 
 def run(reply: RunDetail, request: Any, context: Context) -> None:
     """One run, whole."""
     terminal = context.terminal
-    state = review_words.colored(review_words.RUN_STATES, reply.state, context)
+    state = words.colored(review_words.RUN_STATES, reply.state, context)
     terminal.line(f"{terminal.style(review_words.run(reply.run), bold=True)}  {state}")
     for line in words.columns([row for row in _about(reply) if row[1]]):
         terminal.line(f"  {line}")
     for one in reply.transitions:
-        word = review_words.colored(review_words.RUN_STATES, one.state, context)
+        word = words.colored(review_words.RUN_STATES, one.state, context)
         terminal.line(f"  {words.moment(one.time_ns, context)}  {word}")
     if reply.facts is not None:
         _facts(reply.facts, context)
@@ -99,11 +100,11 @@ def run(reply: RunDetail, request: Any, context: Context) -> None:
 def _about(reply: RunDetail) -> list[list[str]]:
     return [
         [_("project"), printable(reply.project)],
-        [_("asked"), words.one_line(reply.purpose)],
+        [_("asked"), plain.one_line(reply.purpose)],
         [_("by"), printable(reply.actor)],
         [_("agent"), f"{printable(reply.agent)} ({printable(reply.role)})"],
-        [_("before"), words.snapshot(reply.before) if reply.before else ""],
-        [_("after"), words.snapshot(reply.after) if reply.after else ""],
+        [_("before"), plain.snapshot(reply.before) if reply.before else ""],
+        [_("after"), plain.snapshot(reply.after) if reply.after else ""],
         [_("proposal"), review_words.proposal(reply.proposal) if reply.proposal else ""],
         [_("goes on with"), review_words.run(reply.resumes) if reply.resumes else ""],
         [_("brings up to date"), review_words.proposal(reply.rebases) if reply.rebases else ""],
@@ -137,3 +138,31 @@ def steps(items: tuple[RunStep, ...]) -> list[str]:
         mark = "" if step.exact else " " + _("(about)")
         lines.append(_("step {number}{mark}: {paths}", number=step.number, mark=mark, paths=paths or "-"))
     return lines
+
+
+def transcript(reply: RunTranscript, request: Any, context: Context) -> None:
+    """What was said and done, oldest first."""
+    terminal = context.terminal
+    if not reply.kept:
+        terminal.note(_("What it said is not kept any more; its steps are."))
+    elif not reply.lines:
+        terminal.note(_("It said nothing yet."))
+    if reply.cut:
+        terminal.note(_("The beginning is left out."))
+    for line in reply.lines:
+        for text in _spoken(line):
+            terminal.line(f"  {words.moment(line.time_ns, context)}  {text}")
+    del request
+
+
+def _spoken(line: TranscriptLine) -> list[str]:
+    if line.kind == "step":
+        paths = [printable(from_bytes(path)) for path in line.paths]
+        count = ngettext("{count} path changed", "{count} paths changed", len(paths) + line.more)
+        return [
+            _("step {number}: {changed}", number=line.step, changed=count),
+            *[f"    {path}" for path in paths],
+        ]
+    mark = {"error": "!", "tool": ">", "tool_result": "<"}.get(line.kind, "|")
+    name = f"{printable(line.name)} " if line.kind in {"tool", "tool_result"} and line.name else ""
+    return [f"{mark} {name}{printable(text)}" for text in line.text.split("\n")]

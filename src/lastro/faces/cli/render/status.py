@@ -9,9 +9,10 @@ from lastro.domain.paths import printable
 from lastro.faces.cli.context import Context
 from lastro.faces.cli.render import words
 from lastro.faces.cli.render.servers import server
-from lastro.faces.cli.shell import quote
 from lastro.faces.translation import gettext as _
 from lastro.faces.translation import ngettext
+from lastro.faces.wording import plain
+from lastro.faces.wording.shell import quote
 
 
 def status(reply: StatusReply, request: Any, context: Context) -> None:
@@ -27,7 +28,7 @@ def status(reply: StatusReply, request: Any, context: Context) -> None:
         ["Lastro", printable(reply.version)],
         [_("home"), printable(reply.home)],
         [_("keeper"), running],
-        [_("repository"), f"{kept}, {words.size(reply.bytes)}"],
+        [_("repository"), f"{kept}, {plain.size(reply.bytes)}"],
     ]
     for line in words.columns(rows):
         terminal.line(line)
