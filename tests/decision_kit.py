@@ -20,7 +20,7 @@ from lastro.app.places import Places, places_of
 from lastro.app.requests import Capture, Init, Undo
 from lastro.app.requests.policy import EnrolApprover, VerifyAudit
 from lastro.app.requests.proposals import ApproveProposal, Proposals, Propose, ShowProposal
-from lastro.app.requests.runs import CaptureLayer
+from lastro.app.requests.runs import BeginRun, CaptureLayer, RecordRunState
 from lastro.app.wiring import open_desk
 from lastro.domain.ids import LOCAL
 from lastro.domain.record import Actor, ApproverBody
@@ -154,6 +154,22 @@ class Office:
         )
         reply: Any = desk.caller.call("proposal.record", request)
         return int(reply.proposal)
+
+    def run(self, desk: Desk, agent: str = "codex", *command: str) -> int:
+        """A run of ``agent`` whose work is being proposed; its number."""
+        request = BeginRun(
+            id=secrets.token_hex(16),
+            project=self.root,
+            role="client-agent",
+            agent=agent,
+            command=command or (agent, "exec", "add a health check"),
+            purpose="add a health check",
+            policy_digest="00" * 32,
+        )
+        begun: Any = desk.caller.call("runs.begin", request)
+        for state in ("running", "collecting"):
+            desk.caller.call("runs.state", RecordRunState(run=begun.run, state=state))
+        return int(begun.run)
 
     def edit(self, edits: dict[str, bytes | None]) -> None:
         for path, content in edits.items():

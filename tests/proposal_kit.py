@@ -32,7 +32,7 @@ from lastro.history.projection import Projection
 from lastro.history.timeline import Timeline
 from lastro.keeper.capture_cycle import CaptureCycle
 from lastro.keeper.capture_state import CaptureState
-from lastro.proposals.approvals import key_id_of, sign_approval, sign_approver
+from lastro.proposals.approvals import key_id_of, sign_approval, sign_approver, unsigned_approval
 from lastro.proposals.inbox import Inbox
 from lastro.proposals.pair import PairContents, read_pair
 from lastro.proposals.selecting import select
@@ -269,7 +269,7 @@ class Hall:
             "time_ns": self.now,
             "expires_ns": self.now + 600_000_000_000,
         }
-        return sign_approval(key, **{**fields, **changed})
+        return sign_approval(key, unsigned_approval(**{**fields, **changed}))
 
     def chosen(self, shown, selection) -> ChangeSet:
         pair = read_pair(self.repository, before=shown.before_seq, after=shown.after_seq, target=shown.target)

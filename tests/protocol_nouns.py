@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lastro.domain.entry import Device, Entry, EntryType, Extent, Xattr
 from lastro.domain.paths import from_bytes, tree_order
+from lastro.domain.telemetry import DiskUse, Sample
 from lastro.protocol.limits import KIB, Limits
 from lastro.protocol.messages import CAPABILITIES, SUBPROTOCOL, Hello
 
@@ -40,6 +41,20 @@ def hello_of(limits=SMALL, **fields):
         "cursor": 7,
     }
     return Hello(**{**told, **fields})
+
+
+def sample_of(*, cpu=100, free=50 * 10**9, total=10**11, memory=4 * 10**9, paths=("/srv",), time_ns=0):
+    return Sample(
+        time_ns=time_ns,
+        cpu=cpu,
+        load=420,
+        processors=4,
+        memory_total=8 * 10**9,
+        memory_used=memory,
+        own_cpu=3,
+        own_memory=40_000_000,
+        disks=tuple(DiskUse(path=path, total=total, free=free) for path in paths),
+    )
 
 
 def digest_of(content):

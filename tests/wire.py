@@ -14,6 +14,7 @@ from lastro.errors import LastroError
 from lastro.keeper.connection import KeeperLoop, NodeLink, dial_node
 from lastro.keeper.node_source import NodeSource
 from lastro.node.session import serve_source
+from lastro.node.telemetry import Telemetry
 from lastro.protocol.limits import DEFAULT_LIMITS, Limits
 from lastro.protocol.messages import Encoding
 from lastro.transport.address import bind_tcp
@@ -37,6 +38,7 @@ class ServedNode:
         *,
         limits: Limits = DEFAULT_LIMITS,
         watch: bool = True,
+        telemetry: Telemetry | None = None,
         port: int = 0,
     ) -> None:
         self.identity = identity(directory, "node")
@@ -46,6 +48,7 @@ class ServedNode:
         self._source = source
         self._limits = limits
         self._watch = watch
+        self._telemetry = telemetry
         self._loop = KeeperLoop()
         self._listener: Listener | None = None
 
@@ -87,6 +90,7 @@ class ServedNode:
                 version="0",
                 limits=self._limits,
                 watch=self._watch,
+                telemetry=self._telemetry,
             )
         except LastroError as error:
             self.failures.append(error)

@@ -7,10 +7,12 @@ import os
 
 import pytest
 
+from lastro.agents.supervision_places import run_places
 from tests.coding_tools.scripts import AFTER, CHANGED, DELETED, LOCKED, PROJECT, SCRIPTS, Work
 from tests.integration.commands import Home
 from tests.integration.gateway import configure, running_gateway
 from tests.integration.providers import provider
+from tests.integration.test_proposals import enrol, say
 from tests.upstreams import Says, Turn
 
 pytestmark = [
@@ -151,6 +153,45 @@ def test_an_agent_that_is_sent_back_goes_on_from_its_work(home, project):
     assert {file["path"] for file in found["files"]} - {LOCKED} == set(CHANGED)
     detail = home.ask("runs", "show", "run-2")
     assert detail["resumes"] == 1
+
+
+def test_another_agent_goes_on_from_the_work_of_the_first(home, project):
+    command = ("sh", "-c", "echo first > made.txt; echo own > ~/settings")
+    assert home.run("run", "--json", "--project", project, "--", *command).reply["proposal"] == 1
+    script = SCRIPTS["offline"]
+    with provider(script.answers(work(project))) as upstream:
+        configure(home, configuration(upstream, script.dialect))
+        words = ("proposal", "comment", "proposal-1", "--agent", "offline", "-m", "Say it louder.", "--json")
+        again = home.run(*words)
+        assert again.code == 0, again
+        asked = json.dumps([received.body.decode() for received in upstream.requests])
+    assert "Say it louder." in asked
+    assert "made.txt" not in asked, "a command is no task for an agent"
+    detail = home.ask("runs", "show", f"run-{again.reply['run']}")
+    assert (detail["agent"], detail["resumes"]) == ("offline", 1)
+    homes = [run_places(f"{home.path}/state", number).home for number in (1, 2)]
+    assert [os.path.exists(f"{one}/settings") for one in homes] == [True, False], (
+        "settings are the first's own"
+    )
+    found = shown(home, again.reply["new_proposal"])
+    paths = {file["path"] for file in found["files"]}
+    assert paths - {LOCKED} == {*CHANGED, "made.txt"}
+
+
+def test_what_was_approved_is_sent_on_to_another_agent(home, project):
+    command = ("sh", "-c", "echo first > made.txt")
+    assert home.run("run", "--json", "--project", project, "--", *command).reply["proposal"] == 1
+    enrol(home)
+    script = SCRIPTS["offline"]
+    with provider(script.answers(work(project))) as upstream:
+        configure(home, configuration(upstream, script.dialect))
+        sent = ("--rest", "Now document it.", "--agent", "offline")
+        done = say(home, "proposal", "approve", "proposal-1", "--yes", *sent)
+        assert (done.code, done.reply["state"], done.reply["sent_back"]) == (0, "applied", 2), done
+        asked = json.dumps([received.body.decode() for received in upstream.requests])
+    assert "Now document it." in asked and "was accepted, and applied" in asked
+    found = shown(home, home.ask("runs", "show", "run-2")["proposal"])
+    assert {file["path"] for file in found["files"]} - {LOCKED} == set(CHANGED), "made.txt is live already"
 
 
 def test_a_rebase_starts_with_the_work_merged_onto_what_is_live(home, project):

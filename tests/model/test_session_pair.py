@@ -28,6 +28,8 @@ from lastro.protocol.events import (
     SkippedPath,
     TaskListAsked,
     TaskListReceived,
+    TelemetryAsked,
+    TelemetryReceived,
     TreeDumpAsked,
     TreeEnded,
     TreeItems,
@@ -36,7 +38,7 @@ from lastro.protocol.events import (
     WatchEnded,
     WatchStarted,
 )
-from tests.protocol_nouns import SMALL, plain_entry
+from tests.protocol_nouns import SMALL, plain_entry, sample_of
 from tests.protocol_pair import Assembled, Pair, file_events
 
 ROOTS = (WatchedRoot(path="/srv", excludes=("*.tmp",), cursor=3),)
@@ -61,7 +63,16 @@ TREE = sorted(
     ],
     key=lambda item: tree_order(item.path),
 )
-LAST = (TaskListReceived, TreeEnded, FetchEnded, WatchStarted, PongReceived, CancelEnded, CommandFailed)
+LAST = (
+    TaskListReceived,
+    TelemetryReceived,
+    TreeEnded,
+    FetchEnded,
+    WatchStarted,
+    PongReceived,
+    CancelEnded,
+    CommandFailed,
+)
 asked_files = st.lists(st.sampled_from([*FILES, GONE]), min_size=1, max_size=6, unique=True)
 
 
@@ -145,6 +156,11 @@ class SessionPair(RuleBasedStateMachine):
     def ask_watch(self):
         self.remember(self.pair.keeper.request_watch(None), "watch")
 
+    @precondition(may_ask)
+    @rule()
+    def ask_telemetry(self):
+        self.remember(self.pair.keeper.request_telemetry(), "telemetry")
+
     @rule()
     def ask_ping(self):
         self.remember(self.pair.keeper.ping(), "ping")
@@ -161,7 +177,7 @@ class SessionPair(RuleBasedStateMachine):
     @rule()
     def node_reads(self):
         for event in self.pair.step_node():
-            if isinstance(event, TaskListAsked | WatchAsked | TreeDumpAsked | FetchAsked):
+            if isinstance(event, TaskListAsked | TelemetryAsked | WatchAsked | TreeDumpAsked | FetchAsked):
                 self.work[event.id] = event
             elif isinstance(event, CancelAsked):
                 self.work[event.id] = None
@@ -183,6 +199,8 @@ class SessionPair(RuleBasedStateMachine):
             node.finish_cancelled(command)
         elif isinstance(job, TaskListAsked):
             node.reply_task_list(command, ROOTS)
+        elif isinstance(job, TelemetryAsked):
+            node.reply_telemetry(command, sample_of(paths=("/srv", "/\udcff")))
         elif isinstance(job, WatchAsked):
             node.reply_watch(command, len(self.told))
         elif isinstance(job, TreeDumpAsked):

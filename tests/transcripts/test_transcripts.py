@@ -127,11 +127,11 @@ VARIES = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[..]"),
     (r"\(?(just now|agora mesmo|há \d+ \w+|\d+ (s|min|h) ago)\)?", "[..]"),
     (r"\b[0-9a-f]{32,64}\b", "[..]"),
-    (r"\d+(\.\d)? [kM]B\b", "[..]"),
+    (r"\d+(\.\d)? [kMGT]B\b", "[..]"),
     (r'"(time_ns|mtime_ns|ctime_ns|btime_ns|duration_ns)":\d+', r'"\1":[..]'),
     (r"\b\d+ chunks\b", "[..] chunks"),  # where a directory is cut depends on the repository's key
     (r'"b64":"[^"]*"', '"b64":"[..]"'),
-    (r'"(stored|bytes)":\d+', r'"\1":[..]'),
+    (r'"(stored|bytes|free)":\d+', r'"\1":[..]'),
     (r"\[\.\.\](  ?\[\.\.\])+", "[..]"),
     (r"\[\.\.\] +", "[..] "),
 )

@@ -6,6 +6,7 @@ import gettext
 
 import pytest
 from babel.messages.catalog import Catalog
+from jinja2 import TemplateSyntaxError
 
 from hatch_build import compile_catalogues
 from tools.translations import extract, problems, read, update
@@ -22,6 +23,22 @@ COUNTED = ngettext("{count} file", "{count} files", 3)
 def template(tmp_path):
     (tmp_path / "source.py").write_text(SOURCE, "utf-8")
     return extract(tmp_path)
+
+
+def test_templates_are_read_too(tmp_path):
+    (tmp_path / "page.html").write_text(
+        "<h1>{{ _('Nothing changed.') }}</h1>{{ ngettext('{count} file', '{count} files', 3) }}", "utf-8"
+    )
+    assert {message.id for message in extract(tmp_path) if message.id} == {
+        "Nothing changed.",
+        ("{count} file", "{count} files"),
+    }
+
+
+def test_a_template_that_cannot_be_read_is_not_passed_over(tmp_path):
+    (tmp_path / "page.html").write_text("{% if %}{{ _('Nothing changed.') }}", "utf-8")
+    with pytest.raises(TemplateSyntaxError):
+        extract(tmp_path)
 
 
 def catalogue(**changes):

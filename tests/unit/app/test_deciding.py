@@ -758,3 +758,32 @@ def test_what_a_human_wrote_right_after_the_apply_is_no_part_of_it(office, desk)
     assert undone.conflicts == ("a",)
     assert office.read("a") == lines(2, 20)
     assert office.undo(desk, f"proposal-{number}", file=("d/x",)).done
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"agent": "claude"}, "What shall the agent do?"),
+        ({"rest": "go on", "agent": "nobody"}, "There is no agent called"),
+        ({"rest": "go on", "agent": "generic"}, "Nothing can be said to"),
+    ],
+)
+def test_who_cannot_be_sent_on_is_refused_before_anything_is_decided(office, desk, more, said):
+    number = office.propose(desk, {"a": lines(1)}, run=office.run(desk), kind="run")
+    before = office.live()
+    with pytest.raises(LastroError, match=said):
+        office.approve(desk, number, **more)
+    assert office.live() == before
+    assert office.state(desk, number) == "open"
+    other = office.propose(desk, {"a": lines(2)})
+    with pytest.raises(UsageError, match="No agent made"):
+        office.approve(desk, other, rest="go on")
+    assert office.live() == before
+
+
+def test_nobody_can_be_asked_by_a_name_that_is_none(office, desk):
+    number = office.propose(desk, {"a": lines(1)}, run=office.run(desk), kind="run")
+    request = CommentProposal(proposal=f"proposal-{number}", message=("smaller",), agent="nobody")
+    with pytest.raises(NotFoundError):
+        find_operation("proposal.comment").run(desk, request)
+    assert office.state(desk, number) == "open"

@@ -54,8 +54,11 @@ def of(annotation):  # noqa: PLR0911  one answer per kind of annotation
     if annotation in PLAIN:
         return PLAIN[annotation]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is typing.Any:
+        return any_string | any_integer | st.booleans()
     if origin is typing.Annotated:
-        return of(arguments[0])
+        least = next((meta.ge for meta in arguments[1:] if isinstance(meta, msgspec.Meta)), None)
+        return st.integers(least, 2**63 - 1) if least is not None else of(arguments[0])
     if origin in {typing.Union, types.UnionType}:
         return st.one_of([of(one) for one in arguments])
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:

@@ -575,6 +575,29 @@ def test_the_inbox_is_sorted_by_risk_then_age(team):
         team.call("proposal.list", Proposals(state="x"))
 
 
+@pytest.mark.parametrize(
+    ("order", "key"),
+    [
+        ("risk", lambda one: (("high", "medium", "low").index(one.risk), one.proposal)),
+        ("newest", lambda one: -one.proposal),
+        ("expiry", lambda one: (one.expires_ns, one.proposal)),
+    ],
+)
+def test_the_inbox_is_sorted_as_is_wanted_and_paged_so(team, order, key):
+    for count, risk in enumerate(("low", "high", "medium", "high", "low")):
+        team.propose({"a": b"%d\n" % count}, risk=risk)
+    whole = team.call("proposal.list", Proposals(order=order)).proposals
+    assert len(whole) == 5
+    assert list(whole) == sorted(whole, key=key)
+    paged, after = [], 0
+    while page := team.call("proposal.list", Proposals(order=order, after=after, limit=2)).proposals:
+        paged += page
+        after = page[-1].proposal
+    assert paged == list(whole)
+    with pytest.raises(UsageError, match="no such order"):
+        team.call("proposal.list", Proposals(order="number; DROP TABLE proposal"))
+
+
 def test_the_only_one_that_waits_needs_no_name(team):
     with pytest.raises(NotFoundError):
         team.call("proposal.show", ShowProposal())

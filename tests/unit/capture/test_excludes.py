@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lastro.capture.excludes import CONFIG, STAGING, Excludes, is_staging_name
@@ -99,6 +99,8 @@ patterns = st.text(st.sampled_from("ab/*?[]!-."), max_size=8)
 
 
 @given(pattern=patterns, path=st.text(st.sampled_from("ab."), min_size=1, max_size=4))
+@example(pattern="[--a]", path="a")
+@example(pattern="[a--b]", path="a")
 def test_every_pattern_is_understood_or_refused(pattern, path):
     try:
         excludes = Excludes([pattern])

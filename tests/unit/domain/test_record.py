@@ -137,6 +137,16 @@ def test_a_body_comes_back_from_its_record(body):
     assert decode_body(decode_record(encode_record(GOLDEN_RECORD(body))), type(body)) == body
 
 
+def may_hold(kind, names):
+    """Whether a body of this kind can have these fields: those that came later are left out where they say what held before."""
+    fields = msgspec.structs.fields(kind)
+    later = {
+        field.encode_name for field in fields if kind.__struct_config__.omit_defaults and not field.required
+    }
+    every = {field.encode_name for field in fields}
+    return every - later <= names <= every
+
+
 @given(records, st.dictionaries(text.map("x_{}".format), number, min_size=1, max_size=2))
 def test_fields_of_a_newer_version_are_ignored(one, news):
     fields = msgspec.msgpack.decode(encode_record(one))
@@ -144,7 +154,7 @@ def test_fields_of_a_newer_version_are_ignored(one, news):
     actor = {**fields["actor"], **news}
     read = decode_record(msgspec.msgpack.encode({**fields, **news, "actor": actor, "body": body}))
     assert msgspec.structs.replace(read, body=one.body) == one
-    kind = next(kind for kind in BODIES if set(kind.__struct_fields__) == set(fields["body"]))
+    kind = next(kind for kind in BODIES if may_hold(kind, set(fields["body"])))
     assert decode_body(read, kind) == decode_body(one, kind)
 
 

@@ -17,6 +17,7 @@ from lastro.app.keeper_process import keeper
 from lastro.app.operation import Nothing
 from lastro.app.places import places_of
 from lastro.app.requests import Cat, Check, Entries, Find, Log, Status
+from lastro.app.requests.listing import Causes, ListPlace
 from lastro.app.wiring import open_caller, person
 from lastro.domain.clock import SystemClock
 from lastro.domain.reference import AtId, Reference
@@ -38,6 +39,9 @@ def requests_below(work):
         ("log", Log(reference=at(f"{work}/d"), limit=1), ["log", f"{work}/d", "-n", "1"]),
         ("log", Log(reference=at(f"{work}/d/caf\udce9")), ["log", f"{work}/d/caf\udce9"]),
         ("find", Find(name="*"), ["find", "*"]),
+        ("ls", ListPlace(reference=at(f"{work}/d")), ["ls", f"{work}/d"]),
+        ("ls", ListPlace(reference=at(f"{work}/d", 1), limit=1), ["ls", f"{work}/d@snap-1", "-n", "1"]),
+        ("causes", Causes(seqs=(1,)), None),
         ("cat", Cat(reference=at(f"{work}/d/f", 1)), ["cat", f"{work}/d/f@snap-1"]),
         ("entries", Entries(reference=at(f"{work}/d")), None),
         ("repo.stats", Nothing(), ["repo", "stats"]),

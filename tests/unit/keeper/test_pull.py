@@ -195,3 +195,73 @@ def test_progress_knows_the_roots_and_what_waits(watched):
     progress = watched.pull.progress()[watched.laboratory.root]
     assert progress.checked_ns > 0
     assert not progress.missing
+
+
+def good_of(watched):
+    return watched.pull.progress()[watched.laboratory.root].good_ns
+
+
+def test_until_when_all_is_kept_follows_the_clock_and_stops_with_the_link(watched):
+    watched.laboratory.write("a", b"1")
+    watched.pull.start()
+    assert watched.pull.wait_settled(20)
+    began = time.time_ns()
+    deadline = time.monotonic() + 20
+    while good_of(watched) < began:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    watched.source.failure = UnreachableError("cut")
+    calls = watched.source.calls
+    while watched.source.calls < calls + 2:
+        time.sleep(0.01)
+    cut = time.time_ns()
+    time.sleep(0.3)
+    assert 0 < good_of(watched) <= cut
+    watched.source.failure = None
+    deadline = time.monotonic() + 20
+    while good_of(watched) < cut:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_nobody_says_until_when_all_is_kept_before_it_was_listed_or_once_it_is_gone(watched):
+    assert watched.pull.progress() == {}
+    watched.source.failure = UnreachableError("cut")
+    watched.pull.start()
+    assert watched.pull.progress() == {}
+    watched.source.failure = None
+    assert watched.pull.wait_settled(20)
+    os.rename(watched.laboratory.root, watched.laboratory.root + ".gone")
+    watched.wait(lambda: watched.missing)
+    deadline = time.monotonic() + 20
+    while good_of(watched):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.rename(watched.laboratory.root + ".gone", watched.laboratory.root)
+
+
+def test_a_change_that_waits_holds_back_until_when_all_is_kept(tmp_path):
+    watched = Watched(tmp_path)
+    slow = CadenceRules(debounce_ns=3600 * 10**9)
+    watched.pull = ServerPull(
+        ServerId(LOCAL),
+        watched.source,
+        watched.laboratory.cycle,
+        actor=ACTOR,
+        clock=SystemClock(),
+        reports=PullReports(captured=lambda *_: None, problem=lambda _: None),
+        rules=slow,
+    )
+    try:
+        watched.pull.start()
+        assert watched.pull.wait_settled(20)
+        watched.laboratory.write("a", b"1")
+        deadline = time.monotonic() + 20
+        while not watched.pull.progress()[watched.laboratory.root].pending:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        told = time.time_ns()
+        time.sleep(1.2)
+        assert 0 < good_of(watched) <= told
+    finally:
+        watched.close()

@@ -23,6 +23,7 @@ from lastro.proposals.approvals import (
     sign_approval,
     sign_approver,
     standing,
+    unsigned_approval,
     verify_approval,
     verify_approver,
     why_not,
@@ -47,7 +48,7 @@ def signed(name="ana", **changed):
         "time_ns": NOW,
         "expires_ns": NOW + 60_000_000_000,
     }
-    return sign_approval(key, **{**fields, **changed})
+    return sign_approval(key, unsigned_approval(**{**fields, **changed}))
 
 
 def public(name="ana"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from lastro.proposals.approver_keys import (
     local_keys,
     make_key,
     remove_key,
+    try_in_vain,
     unlock,
 )
 
@@ -149,3 +151,17 @@ def test_a_removed_key_is_gone_and_twice_is_once(keys):
 
 def test_the_cost_of_a_real_key_is_the_recommended_one():
     assert KeyCost() == KeyCost(memory=64 * 1024, passes=3, lanes=4)
+
+
+def test_many_passphrases_at_the_same_moment_wait_for_each_other_and_not_for_ever():
+    cost = KeyCost(memory=16 * 1024, passes=3, lanes=4)
+    done = threading.Semaphore(0)
+
+    def try_some():
+        for _ in range(5):
+            try_in_vain(WORDS, cost=cost)
+            done.release()
+
+    for _ in range(4):
+        threading.Thread(target=try_some, daemon=True).start()
+    assert all(done.acquire(timeout=60) for _ in range(20))

@@ -22,6 +22,7 @@ from lastro.domain.run import RunState
 from lastro.errors import NotFoundError
 from lastro.proposals.inbox import Inbox
 from lastro.proposals.rows import NIL, clean_text, pack, unpack
+from lastro.proposals.wanted import WantedRuns
 from tests.proposal_kit import ANA, BIA, PROJECT, Hall
 
 
@@ -103,8 +104,8 @@ def test_runs_are_found_by_project_and_state(hall):
     two = hall.run(project="/srv/other")
     three = hall.run(queued=True)
     assert [run.number for run in hall.inbox.runs()] == [three, two, one]
-    assert [run.number for run in hall.inbox.runs(project="/srv/other")] == [two]
-    assert [run.number for run in hall.inbox.runs(state=RunState.QUEUED)] == [three]
+    assert [run.number for run in hall.inbox.runs(WantedRuns(project="/srv/other"))] == [two]
+    assert [run.number for run in hall.inbox.runs(WantedRuns(state=RunState.QUEUED))] == [three]
     assert [run.number for run in hall.inbox.runs(limit=1)] == [three]
     assert [run.number for run in hall.inbox.live_runs(PROJECT)] == [one]
     assert [run.number for run in hall.inbox.queued()] == [three]

@@ -156,7 +156,8 @@ FILE = entry_to_wire(
 NODE = entry_to_wire(plain_entry("null", EntryType.CHARACTER_DEVICE, rdev=Device(1, 3)), "/dev")
 LINK = entry_to_wire(plain_entry("l", EntryType.SYMLINK, link_target='\n"\\é\x7f'), "/")
 MESSAGES_SENT = {
-    "hello": hello_of(DEFAULT_LIMITS),
+    "hello": hello_of(DEFAULT_LIMITS, capabilities=messages.CAPABILITIES[:4]),
+    "hello-telemetry": hello_of(DEFAULT_LIMITS),
     "goodbye": messages.Goodbye(reason="stopping"),
     "task-list": messages.TaskListCommand(id="1"),
     "task-list-result": messages.TaskListResult(
@@ -211,6 +212,22 @@ MESSAGES_SENT = {
     "overflow": messages.Overflow(cursor=5, roots=("/srv",)),
     "ping": messages.PingCommand(id="5"),
     "ping-result": messages.PingResult(id="5"),
+    "telemetry": messages.TelemetryCommand(id="7"),
+    "telemetry-result": messages.TelemetryResult(
+        id="7",
+        time_ns=1,
+        cpu=1000,
+        load=2500,
+        processors=4,
+        memory_total=10,
+        memory_used=9,
+        own_cpu=3,
+        own_memory=4,
+        disks=(messages.WireDisk(path=PathBytes(b"/\xff"), total=8, free=7),),
+    ),
+    "telemetry-result-bare": messages.TelemetryResult(
+        id="7", time_ns=1, cpu=0, load=0, processors=1, memory_total=10, memory_used=10
+    ),
     "cancel": messages.CancelCommand(id="6", target="3"),
     "cancel-result": messages.CancelResult(id="6", cancelled=False, freed_bytes=0),
     "ack": messages.AckCommand(id="3", bytes=1),

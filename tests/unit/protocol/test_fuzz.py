@@ -16,7 +16,7 @@ from lastro.protocol.fetch_receiver import FileReceiver, ManyReceiver
 from lastro.protocol.keeper_session import KeeperSession
 from lastro.protocol.limits import MIB
 from lastro.protocol.node_session import NodeSession
-from tests.protocol_nouns import SMALL, hello_of, plain_entry
+from tests.protocol_nouns import SMALL, hello_of, plain_entry, sample_of
 from tests.protocol_pair import Pair, file_events
 
 
@@ -46,6 +46,7 @@ def conversation():
         keeper.request_fetch_many("/srv", ["f", "\udcff"]),
         keeper.request_watch(1),
         keeper.ping(),
+        keeper.request_telemetry(),
     ]
     pair.move()
     settle()
@@ -63,6 +64,7 @@ def conversation():
             node.send_part(command, part)
         node.finish_fetch(command, sender)
     node.reply_watch(ids[4], 1)
+    node.reply_telemetry(ids[6], sample_of(paths=("/srv", "/\udcff")))
     pair.move()
     settle()
     keeper.cancel(ids[4])
@@ -146,6 +148,7 @@ def test_a_keeper_survives_any_node(data):
         keeper.request_fetch_many("/srv", ["f", "\udcff"])
         keeper.request_watch(1)
         keeper.ping()
+        keeper.request_telemetry()
         if data.draw(st.booleans()):
             honest = data.draw(st.integers(0, len(TO_KEEPER) - 2))
             frames = TO_KEEPER[1 : 1 + honest] + frames
@@ -167,6 +170,7 @@ def test_the_conversation_is_understood_when_nothing_is_wrong_with_it():
     keeper.request_fetch_many("/srv", ["f", "\udcff"])
     keeper.request_watch(1)
     keeper.ping()
+    keeper.request_telemetry()
     for frame in TO_KEEPER[1:-2]:
         keeper.receive(frame)
     assert keeper.free_commands == SMALL.parallel_commands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lastro.store.log_projection import LogProjection
+from lastro.store.log_projection import BATCH, LogProjection
 from tests.store_kit import Kit, commit
 
 SCHEMA = "CREATE TABLE entered (at INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL);"
@@ -57,6 +57,29 @@ def test_what_fails_leaves_nothing_and_is_folded_later(repository):
     with pytest.raises(OSError):  # noqa: PT011  the one that was raised above
         made.refresh()
     assert made.told() == seqs(repository)[:1]
+    made.stumbles_at = None
+    made.refresh()
+    assert made.told() == seqs(repository)
+    made.close()
+
+
+def test_many_records_take_few_transactions(repository):
+    made, said = Entered(repository, None), []
+    commit(repository, drafts=3 * BATCH)
+    made._database.set_trace_callback(said.append)  # noqa: SLF001  what it asks of the database
+    made.refresh()
+    made._database.set_trace_callback(None)  # noqa: SLF001  as above
+    assert made.told() == seqs(repository)
+    assert 3 <= said.count("COMMIT") <= 5
+
+
+def test_where_one_of_many_fails_those_before_it_are_in(repository):
+    made = Entered(repository, None)
+    commit(repository, drafts=20)
+    made.stumbles_at = seqs(repository)[-5]
+    with pytest.raises(OSError):  # noqa: PT011  the one that was raised above
+        made.refresh()
+    assert made.told() == seqs(repository)[:-5]
     made.stumbles_at = None
     made.refresh()
     assert made.told() == seqs(repository)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastro.agents.adapters.adapter import Task, ToolInfo
-from lastro.agents.adapters.registry import adapter_called, adapter_for
+from lastro.agents.adapters.registry import AGENTS, adapter_called, adapter_for, asked_of
 from lastro.agents.jail.spec import HOME
 from lastro.errors import NotFoundError, UsageError
 
@@ -341,3 +341,18 @@ def test_a_program_of_the_project_is_not_started_to_ask_for_its_version(tmp_path
     assert found is not None
     assert (found.version, found.problem) == ("", None)
     assert not (tmp_path / "caught").exists()
+
+
+@given(name=st.sampled_from(AGENTS), task=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+def test_the_words_that_ask_for_a_task_ask_for_that_task(name, task):
+    task = f"Please: {task}".strip()
+    words = asked_of(name, task)
+    assert adapter_called(name).prompt(words) == task
+    assert words[0] == name
+
+
+def test_nothing_can_be_asked_of_any_other_command():
+    with pytest.raises(UsageError, match="generic"):
+        asked_of("generic", "fix it")
+    with pytest.raises(NotFoundError):
+        asked_of("nobody", "fix it")

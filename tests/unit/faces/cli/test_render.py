@@ -37,9 +37,11 @@ from lastro.domain.snapshot import Reason, SnapshotWarning, Statistics, WarningK
 from lastro.faces.cli.perform import exit_code
 from lastro.faces.cli.render import RENDERERS, render
 from lastro.faces.cli.render.changes import PROPERTIES, in_words
-from lastro.faces.cli.render.events import SENTENCES, Announcer
-from lastro.faces.cli.render.log import REASONS
+from lastro.faces.cli.render.events import Announcer
 from lastro.faces.cli.render.restoration import NOTES, WARNINGS
+from lastro.faces.wording.events import SENTENCES, said_of
+from lastro.faces.wording.history_words import REASONS
+from lastro.faces.wording.speaker import PlainSpeaker
 from tests.unit.faces.cli.conftest import NOW_NS
 
 MINUTE = 60_000_000_000
@@ -408,6 +410,11 @@ EVENTS = [
     ("keeper_away", {}, "The keeper is away; waiting for it. Nothing is lost."),
     ("keeper_back", {}, "The keeper is back."),
     (
+        "job",
+        {"number": 4, "state": "running", "operation": "capture", "subject": HOSTILE, "moved": True},
+        f"job-4  running  capture  {INERT}",
+    ),
+    (
         "keeper_waits",
         {},
         "Another process keeps this repository right now, such as a run; waiting until it lets go.",
@@ -431,6 +438,46 @@ EVENTS = [
     ),
     ("apply", {"number": 3, "kind": "undo", "paths": 4, "outcome": "applied"}, "apply-3  undone  4 paths"),
     ("server", {"name": HOSTILE}, f"Server {INERT} was added."),
+    (
+        "server",
+        {"name": HOSTILE, "again": True},
+        f"Server {INERT} has another name, address or device.",
+    ),
+    (
+        "snapshot",
+        {
+            "number": 5,
+            "server": "web",
+            "path": "/a",
+            "target": "run",
+            "added": 1,
+            "changed": 0,
+            "removed": 0,
+        },
+        "snap-5  web:/a  +1 ~0 -0  in a run's own view",
+    ),
+    (
+        "approver",
+        {"change": "enrolled", "name": HOSTILE, "key_id": "k1", "roles": ["owner", HOSTILE]},
+        f"{INERT} may decide from now on, with the key k1.  owner, {INERT}",
+    ),
+    (
+        "approver",
+        {"change": "revoked", "name": "ana", "key_id": "k1"},
+        "The key k1 of ana is good for nothing any more.",
+    ),
+    (
+        "approver",
+        {"change": "later", "name": "ana", "key_id": "k1"},
+        "What ana may do with the key k1 has changed.",
+    ),
+    ("key", {"change": "added", "kind": "recovery"}, "A key that opens the repository was added (recovery)."),
+    (
+        "key",
+        {"change": "removed", "kind": "key_file"},
+        "A key that opens the repository was removed (key_file).",
+    ),
+    ("repository", {"repository": "r"}, "The repository was made."),
     ("connected", {"server": "web", "detail": ""}, "web is connected."),
     ("connected", {"server": "k", "what": "keeper"}, "The keeper k is connected."),
     ("disconnected", {"server": "web", "detail": "refused"}, "web is out of reach; trying again. (refused)"),
@@ -459,6 +506,21 @@ EVENTS = [
     ("exchanges_more", {"count": 1_500}, "1500 exchanges more"),
     ("gateway_reloaded", {"path": HOSTILE}, f"{INERT} was read again, and holds."),
     (
+        "console_port_taken",
+        {"address": "127.0.0.1:8420", "instead": "127.0.0.1:8424"},
+        "127.0.0.1:8420 is taken; the console listens at 127.0.0.1:8424 from now on.",
+    ),
+    (
+        "console",
+        {"url": "http://localhost:8420", "link": "http://localhost:8420/setup#x", "purpose": "setup"},
+        (
+            "The console listens at http://localhost:8420.\n"
+            "          Make your account in a browser of this machine, once, within 15 minutes:\n"
+            "              http://localhost:8420/setup#x"
+        ),
+    ),
+    ("console", {"url": HOSTILE, "link": ""}, f"The console listens at {INERT}."),
+    (
         "gateway_port_taken",
         {"address": "127.0.0.1:8421", "instead": "127.0.0.1:8422"},
         "127.0.0.1:8421 is taken; the gateway listens at 127.0.0.1:8422 from now on.",
@@ -469,6 +531,18 @@ EVENTS = [
         "The gateway remembers what is asked and answered in /r. Its recovery kit: /k (print it or move it away).",
     ),
     ("root_missing", {"server": "web", "path": "/etc"}, "web: /etc is not there; its history stays."),
+    (
+        "capture_missing",
+        {
+            "server": "web",
+            "path": HOSTILE,
+            "since_ns": NOW_NS - 2 * 60 * MINUTE,
+            "length_ns": 2 * 60 * MINUTE,
+        },
+        f"web: nothing good was kept of {INERT} for 2 h.",
+    ),
+    ("capture_good", {"server": "web", "path": HOSTILE, "since_ns": 1}, f"web: {INERT} is kept again."),
+    ("signed_in", {"human": HOSTILE, "means": "password"}, f"{INERT} signed in."),
     ("roots_changed", {"server": "web"}, "web: The watched directories have changed."),
     (
         "problem",
@@ -508,6 +582,13 @@ EVENTS = [
 def test_one_readable_line_per_event(context, streams, kind, parameters, line):
     Announcer(context).emit(Event(kind=kind, time_ns=NOW_NS, parameters=parameters))
     assert streams() == (f"11:06:40  {line}\n", "")
+
+
+@pytest.mark.parametrize("kind", sorted(SENTENCES))
+@pytest.mark.parametrize("parameters", [{}, {"number": HOSTILE, "paths": 3, "roles": 1}])
+def test_a_record_that_cannot_be_read_has_a_line_all_the_same(kind, parameters):
+    text = said_of(kind, parameters, PlainSpeaker())
+    assert "\x1b" not in text and "\u202e" not in text
 
 
 def test_every_event_is_tested():

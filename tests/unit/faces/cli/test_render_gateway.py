@@ -10,7 +10,7 @@ import pytest
 from lastro.app.requests import doctor, gateway
 from lastro.app.requests.sentence import Sentence
 from lastro.faces.cli.render import render
-from lastro.faces.cli.render.gateway_words import money, span, sum_of, tokens
+from lastro.faces.wording.gateway_words import money, span, sum_of, tokens
 from tests.hostile_values import hostile_value
 
 REPLIES = (

@@ -23,14 +23,15 @@ from lastro.app.requests.proposals import (
     ShownDecision,
     ShownFile,
 )
-from lastro.app.requests.runs import RunDetail, RunReply, RunsReply
+from lastro.app.requests.runs import RunDetail, RunReply, RunsReply, RunTranscript, TranscriptLine
 from lastro.app.requests.sentence import Sentence
 from lastro.domain.changes import Change, ChangeSet
 from lastro.domain.entry import Entry, EntryType
 from lastro.domain.ids import Digest
 from lastro.domain.proposal import ChosenHunks, Selection
 from lastro.faces.cli.render import RENDERERS, render
-from lastro.faces.cli.render.review_events import SENTENCES
+from lastro.faces.cli.render.events import TerminalSpeaker
+from lastro.faces.wording.review_events import SENTENCES
 from tests.hostile_values import HOSTILE, hostile_value
 
 FILE = Entry(path=HOSTILE, type=EntryType.FILE, size=3, digest=Digest(bytes(32)))
@@ -64,6 +65,7 @@ REPLIES = (
     RunReply,
     RunsReply,
     RunDetail,
+    RunTranscript,
     ProposalsReply,
     ProposalReply,
     Decided,
@@ -148,7 +150,27 @@ def test_events_are_inert(context, kind):
         "degraded": [HOSTILE],
         "cause": HOSTILE,
     }
-    text = SENTENCES[kind](parameters, context)
+    text = SENTENCES[kind](parameters, TerminalSpeaker(context))
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "\n" not in text
+
+
+def test_a_transcript_has_steps_beside_what_was_said(shown):
+    lines = (
+        TranscriptLine(time_ns=0, kind="text", text="one\ntwo\x1b"),
+        TranscriptLine(time_ns=1, kind="tool", name="shell", text="ls"),
+        TranscriptLine(time_ns=2, kind="step", step=3, paths=(b"caf\xe9\x1b",), more=4),
+        TranscriptLine(time_ns=3, kind="error", text="broken"),
+    )
+    out, err = shown(RunTranscript(run=1, lines=lines, cut=True))
+    assert_inert(out, err)
+    assert [line.split("  ")[-1].strip() for line in out.splitlines()][1:4] == [
+        "| two\\x1b",
+        "> shell ls",
+        "step 3: 5 paths changed",
+    ]
+    assert "caf" in out and "! broken" in out
+    assert "The beginning is left out" in err
+    assert "nothing yet" in shown(RunTranscript(run=1, lines=()))[1]
+    assert "not kept" in shown(RunTranscript(run=1, lines=(), kept=False))[1]

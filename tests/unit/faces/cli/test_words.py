@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastro.domain.paths import from_bytes, printable, to_bytes
-from lastro.faces.cli.instants import age, clock_time, clock_time_with_zone, duration, local_zone
-from lastro.faces.cli.render.words import columns, shortened, size, width_of
-from lastro.faces.cli.shell import quote
+from lastro.faces.cli.render.words import columns, shortened, width_of
 from lastro.faces.translation import choose_language, gettext, languages, ngettext, use_language
+from lastro.faces.wording.instants import age, clock_time, clock_time_with_zone, duration, local_zone
+from lastro.faces.wording.plain import size
+from lastro.faces.wording.shell import quote
 
 SECOND = 1_000_000_000
 AUTUMN = 1_795_000_000 * SECOND

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from lastro.app.blocks import blocks, frames
 from lastro.app.events import Event
+from lastro.app.failure import STATUS
 from lastro.domain.paths import from_bytes
 from lastro.errors import (
     ConflictError,
@@ -29,7 +30,6 @@ from lastro.errors import (
     UnreachableError,
     UsageError,
 )
-from lastro.faces.http.application import STATUS
 from lastro.faces.http.openapi import document
 from lastro.faces.http.ranges import Span, plain_bytes, requested_span
 from lastro.transport.unix import connect_owner
