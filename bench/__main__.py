@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("start", "first_capture", "change_to_version", "growth", "gateway", "agents")
+BENCHMARKS = (
+    "start",
+    "first_capture",
+    "change_to_version",
+    "growth",
+    "gateway",
+    "agents",
+    "console",
+    "console_lists",
+    "console_up",
+)
 
 
 def main() -> int:
