@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -46,6 +47,17 @@ def on_a_terminal(command, environment, *answers):
         os.close(parent)
         code = process.wait(60)
     return code, shown.decode()
+
+
+def wait_until_it_reads(pid):
+    """Wait until a process that printed its question also waits for the answer: a signal in between is seen only with the next key."""
+    asleep = 0
+    deadline = time.monotonic() + 60
+    while asleep < 5 and time.monotonic() < deadline:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+        asleep = asleep + 1 if state == "S" else 0
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -96,6 +108,7 @@ def test_an_interrupt_is_quiet(home):
     environment, file = home
 
     def interrupt(process):
+        wait_until_it_reads(process.pid)
         process.send_signal(signal.SIGINT)
         return b""
 
