@@ -14,6 +14,8 @@ from tests.console_kit import console_over
 from tests.decision_kit import PASSPHRASE, Office
 from tests.passkey_kit import Authenticator
 
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
 
 @pytest.fixture
 def console(tmp_path):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_nothing_acknowledged_is_lost_by_a_kill_at_any_write(tmp_path):
     done = subprocess.run(

@@ -16,6 +16,8 @@ from lastro.domain.job import FINAL_JOB_STATES, JOB_TRANSITIONS, JobOutcome, Job
 from lastro.errors import ConflictError, NotFoundError
 from tests.conformance.jobs import ANA, BIA, Clock, order
 
+pytestmark = pytest.mark.slow
+
 _SECOND = 1_000_000_000
 _OUTCOMES = {
     JobState.DONE: JobOutcome(reply=b"{}"),

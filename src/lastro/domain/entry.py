@@ -152,7 +152,11 @@ def differing(before: Entry, after: Entry) -> tuple[str, ...]:
     old, new = all_compared(before), all_compared(after)
     if old == new:
         return ()
-    return tuple(name for name, one, other in zip(COMPARED, old, new, strict=True) if one != other)
+    return tuple(
+        name
+        for name, one, other in zip(COMPARED, old, new, strict=True)
+        if one != other and getattr(before, name) != getattr(after, name)
+    )
 
 
 class StatKey(Struct, frozen=True, array_like=True):

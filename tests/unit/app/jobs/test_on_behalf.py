@@ -28,6 +28,8 @@ from lastro.domain.reference import AtId, Reference
 from lastro.errors import DeniedError
 from tests.conformance.jobs import LONG_S
 
+pytestmark = pytest.mark.slow
+
 BIA = Actor(kind="human", name="bia", uid=4242)
 
 

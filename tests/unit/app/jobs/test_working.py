@@ -23,6 +23,8 @@ from lastro.domain.progress import Progress
 from lastro.errors import ConflictError, NotFoundError, UnreachableError
 from tests.conformance.jobs import LONG_S, order
 
+pytestmark = pytest.mark.slow
+
 
 class CallerOfJobs:
     """The keeper's steps, without a keeper. ``away``: how many calls of a step find nobody."""

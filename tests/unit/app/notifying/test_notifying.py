@@ -29,6 +29,8 @@ from tests.decision_kit import Office
 from tests.health_kit import DAY, HOUR, SECOND, FakeLinks, Posted, enrol, fake_alerts, sample_of
 from tests.notice_kit import Receiver
 
+pytestmark = pytest.mark.slow
+
 PHONE = Channel(name="phone", url="json://127.0.0.1:1/x", digest=Digest.HOURLY)
 
 

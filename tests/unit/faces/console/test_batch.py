@@ -8,6 +8,8 @@ from tests.console_kit import console_over
 from tests.decision_kit import PASSPHRASE, Office
 from tests.review_kit import fields, me
 
+pytestmark = pytest.mark.slow
+
 APPROVE, REJECT = "/inbox/batch/approve", "/inbox/batch/reject"
 
 

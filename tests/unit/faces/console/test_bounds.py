@@ -18,6 +18,8 @@ from tests.console_kit import COOKIE, services_of_home
 from tests.served_console import served_console
 from tests.unit.faces.http.token_door import TokenDoor
 
+pytestmark = pytest.mark.slow
+
 
 class EndingDoor(TokenDoor):
     """A door at which sessions end: ``over`` holds the secrets of those that did."""

@@ -12,6 +12,8 @@ from tests.console_kit import console_over
 from tests.decision_kit import Office
 from tests.review_kit import fields, me
 
+pytestmark = pytest.mark.slow
+
 NAME = "caf\udce9:1:x"
 
 

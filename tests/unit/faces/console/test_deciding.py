@@ -13,6 +13,8 @@ from tests.console_kit import console_over
 from tests.decision_kit import PASSPHRASE, Office
 from tests.review_kit import chosen, fields, me, sign
 
+pytestmark = pytest.mark.slow
+
 LONG = b"".join(b"line %d\n" % number for number in range(60))
 
 

@@ -10,6 +10,8 @@ from tests.console_kit import console_over
 from tests.decision_kit import Office
 from tests.review_kit import chosen, fields, me, sign
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {
     "plain": b"one\ntwo\n",
     "windows": b"one\r\ntwo\r\n",

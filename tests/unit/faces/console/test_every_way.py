@@ -19,6 +19,8 @@ from lastro.faces.console.pages import ALL, gateway
 from tests.browser.sample import sample_console
 from tests.console_kit import COOKIE, Html
 
+pytestmark = pytest.mark.slow
+
 FOR_EVERYBODY = {
     "GET": {
         "/login",

@@ -22,6 +22,8 @@ from lastro.faces.console.pages.trying import CHANGE
 from tests.decision_kit import PASSPHRASE, Office
 from tests.door_kit import Authenticator, SignedIn, forms_of, house, text_of
 
+pytestmark = pytest.mark.slow
+
 CLICKS = 7
 """Buttons and links from the opened address to the last step with a password: a script posts the first form, as one of them would."""
 

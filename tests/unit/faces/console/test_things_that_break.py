@@ -25,6 +25,8 @@ from lastro.transport.address import bind_tcp
 from tests.console_kit import COOKIE, DoorOfTests, Kit, console_over, services_of_home
 from tests.decision_kit import Office
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def office(tmp_path):

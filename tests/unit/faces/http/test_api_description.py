@@ -21,6 +21,8 @@ from tests.console_kit import services_of_home
 from tests.served_console import served_console
 from tests.unit.faces.http.token_door import TokenDoor
 
+pytestmark = pytest.mark.slow
+
 _CONFIG = SchemathesisConfig.from_dict(
     {
         "auth": {"openapi": {"token": {"bearer": "ana:owner"}}},
