@@ -28,6 +28,8 @@ from tests import hard_files
 from tests.capabilities import needs
 from tests.conformance.sources import SOURCES
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 
 

@@ -18,6 +18,8 @@ from lastro.keeper.cadence import CadenceRules
 from lastro.keeper.pull import PullReports, ServerPull
 from tests.laboratory import ACTOR, Laboratory
 
+pytestmark = pytest.mark.slow
+
 RULES = CadenceRules(debounce_ns=50_000_000, shortest_ns=50_000_000)
 
 
