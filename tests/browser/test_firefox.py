@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 
 from tests.browser import kit
 from tests.browser.pages import PAGES
+from tests.capabilities import needs
 from tests.console_kit import COOKIE
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -67,8 +68,7 @@ class Firefox:
 
 @pytest.fixture(scope="module")
 def firefox(tmp_path_factory):
-    if PROGRAM is None:
-        pytest.skip("there is no Firefox here (firefox-esr)")
+    needs(PROGRAM, "Firefox (firefox-esr)")
     profile = str(tmp_path_factory.mktemp("profile"))
     words = ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0"]
     with subprocess.Popen(

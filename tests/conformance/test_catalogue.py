@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import threading
 from contextlib import ExitStack
@@ -56,7 +57,7 @@ def _in_files(stack, tmp_path_factory):
 
 
 def _in_postgresql(stack, _):
-    pytest.importorskip("pg8000", reason="needs the driver pg8000")
+    needs(importlib.util.find_spec("pg8000"), "the driver pg8000")
     needs(has_server(), "PostgreSQL")
     make, number = stack.enter_context(running()), itertools.count()
 
@@ -191,8 +192,6 @@ def test_a_batch_that_fails_leaves_nothing(database, hall, monkeypatch, last):
 
 
 def test_several_fold_into_one(database, hall, monkeypatch):
-    if database() is database():
-        pytest.skip("what lies in memory belongs to one")
     monkeypatch.setattr(module, "BATCH", 1)
     catalogues = [Catalogue(hall.repository, database()) for _ in range(3)]
     failures = []

@@ -7,8 +7,8 @@ import msgspec
 from lastro.app.desk import Desk
 from lastro.app.operation import Effect, Operation, Place
 from lastro.app.operations.capture import capture_here
-from lastro.app.operations.history import Standing, locate, stand
 from lastro.app.operations.patches import TEXT_LIMIT, file_difference, lines_of
+from lastro.app.operations.standing import Standing, locate, stand
 from lastro.app.requests import (
     CaptureReply,
     CaptureServer,

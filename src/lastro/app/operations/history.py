@@ -1,20 +1,15 @@
-"""Operations that read history: ``log``, ``cat``, ``find``, and the steps ``entries`` and ``content``."""
+"""Operations that read history: ``log``, ``find``, and the steps ``entries`` and ``where``. Contents are in ``contents``."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import msgspec
 
-from lastro.app.caller import Bytes
 from lastro.app.operation import Effect, Operation, Place
-from lastro.app.operations.capture import real_path
+from lastro.app.operations.standing import locate, stand
 from lastro.app.requests import (
-    Cat,
-    ContentRequest,
-    ContentsRequest,
     Entries,
     EntriesReply,
     Find,
@@ -29,15 +24,12 @@ from lastro.app.requests import (
 )
 from lastro.app.services import Services
 from lastro.domain.entry import Entry, EntryType
-from lastro.domain.ids import LOCAL, ServerId
+from lastro.domain.ids import ServerId
 from lastro.domain.paths import is_within, join, relative_to
-from lastro.domain.reference import At, AtNow, Reference
-from lastro.domain.snapshot import Snapshot
+from lastro.domain.reference import Reference
 from lastro.domain.target import TargetKind
-from lastro.errors import LimitError, NotFoundError, UsageError
 from lastro.history.answers import Apply, Located, TimelineSnapshot, Version
 from lastro.messages import N_
-from lastro.store.content import read_content
 from lastro.store.tree import TreeEntry, decode_tree_entry, lookup, to_entry, walk
 
 # What happened ------------------------------------------------------------------------------------------------------------------------
@@ -86,27 +78,6 @@ def _applies(services: Services, bound: int | None, *, most: int) -> Iterator[Ap
         if not most or len(found) < most:
             return
         bound = found[-1].seq - 1
-
-
-def locate(services: Services, reference: Reference) -> Located:
-    """Where history keeps a path. One of this machine that history does not know is looked for behind the links above it.
-
-    Raises:
-        NotFoundError: no captured root holds it.
-        UsageError: several roots have such a path.
-    """
-    timeline, path = services.timeline, reference.path
-    behind = real_path(path) if reference.server == LOCAL and path.startswith("/") else path
-    if behind == path:
-        return timeline.locate(reference.server, path)
-    try:
-        located = timeline.locate(reference.server, path)
-    except NotFoundError:
-        return timeline.locate(reference.server, behind)
-    if located.path and not timeline.versions(located, limit=1):
-        with contextlib.suppress(NotFoundError):
-            return timeline.locate(reference.server, behind)
-    return located
 
 
 def _located(services: Services, reference: Reference) -> Located | None:
@@ -185,135 +156,7 @@ def _concerns(apply: Apply, located: Located | None) -> bool:
     return apply.server == located.server.id and any(is_within(path, located.absolute) for path in touched)
 
 
-# Contents -----------------------------------------------------------------------------------------------------------------------------
-
-
-def cat(services: Services, request: Cat) -> Bytes:
-    """The content of one file at an instant."""
-    standing = stand(services, request.reference, last=False)
-    path, entry = standing.located.path, standing.entry
-    if entry.type is EntryType.HARDLINK:
-        path, entry = _leader(services, standing, entry)
-    return content(
-        services, ContentRequest(seq=standing.snapshot.seq, path=path), expect=standing.located.absolute
-    )
-
-
-def content(services: Services, request: ContentRequest, *, expect: str = "") -> Bytes:
-    """The bytes of a recorded file, by snapshot record and path in its tree."""
-    snapshot = services.timeline.snapshot_by_seq(request.seq)
-    entry = lookup(services.repository, decode_tree_entry(snapshot.root), request.path)
-    shown = expect or join(snapshot.target.path, request.path)
-    if entry is None:
-        raise NotFoundError(N_("{path} was not there in snap-{number}."), path=shown, number=snapshot.number)
-    if entry.type is not EntryType.FILE:
-        raise UsageError(
-            N_("{path} is not a file."),
-            hint=N_("List a directory's history with 'lastro log {path}'."),
-            path=shown,
-        )
-    if entry.digest is None:
-        raise NotFoundError(
-            N_("The content of {path} could not be read when snap-{number} was taken."),
-            hint=N_("See 'lastro log {path}' for other versions."),
-            path=shown,
-            number=snapshot.number,
-        )
-    return Bytes(size=entry.size, digest=entry.digest, blocks=read_content(services.repository, entry))
-
-
-def contents(services: Services, request: ContentsRequest) -> Bytes:
-    """The bytes of small recorded files, one after the other.
-
-    Raises:
-        LimitError: together they are larger than ``CONTENTS_LIMIT``.
-    """
-    pieces: list[tuple[int, bytes]] = []
-    size = 0
-    for item in request.items:
-        one = content(services, item)
-        size += one.size
-        if size > CONTENTS_LIMIT:
-            raise LimitError(
-                N_("Files of more than {limit} bytes were asked for at once."), limit=CONTENTS_LIMIT
-            )
-        whole = bytearray(one.size)
-        for offset, data in one.blocks:
-            whole[offset : offset + len(data)] = data
-        pieces.append((size - one.size, bytes(whole)))
-    return Bytes(size=size, digest=b"", blocks=iter(pieces))
-
-
-CONTENTS_LIMIT = 4 * 1024 * 1024
-"""Bytes of one ``contents`` reply."""
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands at a reference: the snapshot, and the tree entry in it. ``last``: an earlier one than asked, for it was gone by then."""
-
-    located: Located
-    snapshot: Snapshot
-    entry: TreeEntry
-    last: bool
-
-
-def stand(services: Services, reference: Reference, *, last: bool) -> Standing:
-    """What stands at ``reference``. ``last``: without an instant, the last version that existed of what is gone.
-
-    Raises:
-        NotFoundError: nothing stood there then.
-    """
-    located = locate(services, reference)
-    bound = services.timeline.bound(reference.at)
-    snapshot = services.timeline.snapshot_for(located, reference.at)
-    entry = _entry_in(services, snapshot, located.path)
-    if snapshot is not None and entry is not None:
-        return Standing(located=located, snapshot=snapshot, entry=entry, last=False)
-    removed = next(
-        (
-            version
-            for version in services.timeline.versions(located, bound=bound)
-            if version.operation == "removed"
-        ),
-        None,
-    )
-    if last and removed is not None and (reference.at is None or isinstance(reference.at, AtNow)):
-        snapshot = services.timeline.snapshot_at(located.target, removed.seq - 1)
-        entry = _entry_in(services, snapshot, located.path)
-        if snapshot is not None and entry is not None:
-            return Standing(located=located, snapshot=snapshot, entry=entry, last=True)
-    raise _nothing(located, reference.at, removed)
-
-
-def _nothing(located: Located, at: At | None, removed: Version | None) -> NotFoundError:
-    if at is None and removed is not None:
-        return NotFoundError(
-            N_("{path} is deleted since snap-{number}."),
-            hint=N_("Its last version: add '@snap-{number}^'. All versions: 'lastro log {path}'."),
-            path=located.absolute,
-            number=removed.snapshot,
-        )
-    return NotFoundError(
-        N_("{path} was not there at that instant."),
-        hint=N_("See its versions with 'lastro log {path}'."),
-        path=located.absolute,
-    )
-
-
-def _entry_in(services: Services, snapshot: Snapshot | None, path: str) -> TreeEntry | None:
-    return lookup(services.repository, decode_tree_entry(snapshot.root), path) if snapshot else None
-
-
-def _leader(services: Services, standing: Standing, link: TreeEntry) -> tuple[str, TreeEntry]:
-    path = to_entry(link, standing.located.path).link_target or ""
-    entry = _entry_in(services, standing.snapshot, path)
-    if entry is None:
-        raise NotFoundError(
-            N_("{path} is a hard link to {target}, which was not captured."),
-            path=standing.located.absolute,
-            target=path,
-        )
-    return path, entry
+# What was kept ------------------------------------------------------------------------------------------------------------------------
 
 
 def entries(services: Services, request: Entries) -> EntriesReply:
@@ -405,15 +248,6 @@ OPERATIONS = (
         details=N_("Newest first. Deleted files have a history too."),
     ),
     Operation(
-        name="cat",
-        request=Cat,
-        reply=Bytes,
-        effect=Effect.READ,
-        place=Place.KEEPER,
-        run=cat,
-        summary=N_("The content of a file as it was."),
-    ),
-    Operation(
         name="find",
         request=Find,
         reply=FindReply,
@@ -441,26 +275,6 @@ OPERATIONS = (
         place=Place.KEEPER,
         run=where,
         summary=N_("The absolute path that a reference means."),
-        internal=True,
-    ),
-    Operation(
-        name="contents",
-        request=ContentsRequest,
-        reply=Bytes,
-        effect=Effect.READ,
-        place=Place.KEEPER,
-        run=contents,
-        summary=N_("The bytes of many small recorded files."),
-        internal=True,
-    ),
-    Operation(
-        name="content",
-        request=ContentRequest,
-        reply=Bytes,
-        effect=Effect.READ,
-        place=Place.KEEPER,
-        run=content,
-        summary=N_("The bytes of one recorded file."),
         internal=True,
     ),
 )

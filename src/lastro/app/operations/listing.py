@@ -10,7 +10,7 @@ from itertools import islice
 import msgspec
 
 from lastro.app.operation import Effect, Operation, Place
-from lastro.app.operations.history import Standing, stand
+from lastro.app.operations.standing import Standing, stand
 from lastro.app.requests.listing import Cause, Causes, CausesReply, ListedEntry, Listing, ListPlace
 from lastro.app.services import Services
 from lastro.domain.entry import Entry, EntryType

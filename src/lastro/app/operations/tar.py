@@ -12,7 +12,8 @@ from typing import Final
 
 from lastro.app.caller import Bytes
 from lastro.app.operation import Effect, Operation, Place
-from lastro.app.operations.history import content, entries
+from lastro.app.operations.contents import content
+from lastro.app.operations.history import entries
 from lastro.app.requests import ContentRequest, Entries, RecordedEntry
 from lastro.app.requests.listing import Tar
 from lastro.app.services import Services

@@ -16,7 +16,8 @@ import msgspec
 from lastro.app.caller import Bytes
 from lastro.app.inside_run import not_in_a_run
 from lastro.app.operation import Operation, find_operation
-from lastro.app.operations import difference, history
+from lastro.app.operations import contents, difference, history
+from lastro.app.operations.standing import Standing, stand
 from lastro.app.requests import (
     Cat,
     Compare,
@@ -129,24 +130,24 @@ def _where(scope: RunScope, services: Services, request: Where) -> WhereReply:
 
 def _cat(scope: RunScope, services: Services, request: Cat) -> Bytes:
     reference = _seen(scope, request.reference)
-    standing = history.stand(services, reference, last=False)
+    standing = stand(services, reference, last=False)
     if standing.entry.type is EntryType.HARDLINK:
         first = to_entry(standing.entry, standing.located.path).link_target or ""
         whole = join(standing.located.target.path, first)
         if not scope.may_read(whole):
             raise scope.outside(whole)
-    return history.cat(services, msgspec.structs.replace(request, reference=reference))
+    return contents.cat(services, msgspec.structs.replace(request, reference=reference))
 
 
 def _content(scope: RunScope, services: Services, request: ContentRequest) -> Bytes:
     _judge(scope, services, request)
-    return history.content(services, request)
+    return contents.content(services, request)
 
 
 def _contents(scope: RunScope, services: Services, request: ContentsRequest) -> Bytes:
     for item in request.items:
         _judge(scope, services, item)
-    return history.contents(services, request)
+    return contents.contents(services, request)
 
 
 def _judge(scope: RunScope, services: Services, request: ContentRequest) -> None:
@@ -162,7 +163,7 @@ def _judge(scope: RunScope, services: Services, request: ContentRequest) -> None
 
 def _entries(scope: RunScope, services: Services, request: Entries) -> EntriesReply:
     reference = _seen(scope, request.reference)
-    standing = history.stand(services, reference, last=request.last)
+    standing = stand(services, reference, last=request.last)
     _refuse_too_many(services, standing, recursive=request.recursive)
     reply = history.entries(services, msgspec.structs.replace(request, reference=reference))
     items = tuple(
@@ -174,7 +175,7 @@ def _entries(scope: RunScope, services: Services, request: Entries) -> EntriesRe
     return msgspec.structs.replace(reply, items=items, shown=shown)
 
 
-def _refuse_too_many(services: Services, standing: history.Standing, *, recursive: bool) -> None:
+def _refuse_too_many(services: Services, standing: Standing, *, recursive: bool) -> None:
     if not recursive:
         return
     for count, _ in enumerate(walk(services.repository, standing.entry, standing.located.path), 1):
@@ -293,7 +294,7 @@ def recorded_text(services: Services, seq: int, path: str, *, limit: int) -> str
     entry = lookup(services.repository, decode_tree_entry(snapshot.root), tree_path)
     if entry is None or entry.type is not EntryType.FILE or entry.digest is None or entry.size > limit:
         return None
-    reply = history.content(services, ContentRequest(seq=seq, path=tree_path))
+    reply = contents.content(services, ContentRequest(seq=seq, path=tree_path))
     content = bytearray(reply.size)
     for offset, data in reply.blocks:
         content[offset : offset + len(data)] = data

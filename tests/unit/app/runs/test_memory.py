@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lastro.app.caller import Bytes
 from lastro.app.encoding import encode
 from lastro.app.operation import Effect, Place, all_operations, find_operation
-from lastro.app.operations.history import content as unconfined_content
+from lastro.app.operations.contents import content as unconfined_content
 from lastro.app.requests import (
     Cat,
     Compare,

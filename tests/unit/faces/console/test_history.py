@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 import pytest
 
-from lastro.app.operations.history import stand
+from lastro.app.operations.standing import stand
 from lastro.domain.job import JobState
 from lastro.domain.reference import AtId, Reference
 from lastro.errors import DamagedError
